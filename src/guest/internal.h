@@ -8,6 +8,7 @@
  *	guest.c		opening, closing, runs
  *	session.c	the worker's implementation of struct vl_sys
  *	epoch.c		its epochs
+ *	epoch-clone.c	what an epoch is made of
  *	broker.c	the broker: struct vl_sys by messages
  *	ask.c	its questions about files, which may be asked ahead
  *	worker.c	the worker's side of them
@@ -188,6 +189,15 @@ void vl_session_cut(struct vl_guest *g);
 
 /* Figures of this process since it began, without the pauses. */
 void vl_guest_figures(struct vl_guest *g, struct vl_stats *ret);
+
+/* --- epoch-clone.c --- */
+
+/* Make the session's snapshot if it has none. It is empty. */
+struct vl_error *vl_epoch_snapshot(struct vl_guest *g);
+/* Pause the guest while it is quiesced: vl_quiesce_pause(). */
+struct vl_error *vl_epoch_pause(struct vl_guest *g, unsigned tries);
+/* Make the clone in the snapshot as it is now. VL_ERR_KERNEL: the kernel lacks what it needs. */
+struct vl_error *vl_epoch_clone(struct vl_guest *g);
 
 /* --- epoch.c --- */
 

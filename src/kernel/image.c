@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "image.h"
+#include "image-search.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -101,6 +101,11 @@ static bool table_entry(void *tables, uint64_t gpa, uint64_t *ret)
 	return true;
 }
 
+static struct vl_image_tables image_tables_of(const struct vl_pgtable *pt, struct tables *all)
+{
+	return (struct vl_image_tables){ pt, table_entry, all, all->root.entries };
+}
+
 /* Is anything of the 2 MiB at @va mapped? */
 static bool pmd_mapped(struct tables *t, const struct vl_pgtable *pt, uint64_t va)
 {
@@ -160,13 +165,6 @@ static uint64_t read_image(struct tables *t, const struct vl_pgtable *pt,
 	}
 	return mapped;
 }
-
-/* struct btf_header, include/uapi/linux/btf.h */
-struct btf_header {
-	uint16_t magic;
-	uint8_t version, flags;
-	uint32_t hdr_len, type_off, type_len, str_off, str_len;
-};
 
 /*
  * The symbols at both ends of the BTF, of the notes and of the code, the page table's, and one of
@@ -264,179 +262,6 @@ static void find_build_id(struct vl_image *img, const uint64_t *at)
 		vl_build_id(p, len, img->build_id);
 }
 
-/* --- without symbols of data --- */
-
-/* Shorter BTF is that of a program which is part of the kernel, as of bpf_preload. */
-#define BTF_MIN (64U << 10)
-
-/*
- * The kernel's own types have this name. Those of a module, whose file may have been in memory of
- * the image that was freed, refer to it.
- */
-static bool names_tasks(const unsigned char *strings, size_t len)
-{
-	static const char name[] = "\0task_struct";
-
-	return memmem(strings, len, name, sizeof(name));
-}
-
-const unsigned char *vl_image_search_btf(const unsigned char *bytes, size_t len, size_t *len_ret)
-{
-	/* struct btf_header: the magic, version 1, no flags, hdr_len, type_off */
-	static const unsigned char head[] = { 0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0 };
-	const unsigned char *p = bytes, *end = bytes + len, *found = NULL;
-
-	for (; (p = memmem(p, (size_t)(end - p), head, sizeof(head))); p++) {
-		size_t left = (size_t)(end - p), size;
-		struct btf_header h;
-
-		if (left < sizeof(h))
-			break;
-		memcpy(&h, p, sizeof(h));
-		size = sizeof(h) + (size_t)h.str_off + h.str_len;
-		if (size < BTF_MIN || size > VL_BTF_MAX || size > left || h.str_len < 2 ||
-		    h.type_len > h.str_off || p[size - h.str_len] || p[size - 1] ||
-		    !names_tasks(p + size - h.str_len, h.str_len))
-			continue;
-		if (found)
-			return NULL;
-		found = p;
-		*len_ret = size;
-	}
-	return found;
-}
-
-/* Does a page with the head of an ELF file lie at @at, or before it by less than a vDSO's size? */
-static bool is_in_vdso(const struct vl_image *img, size_t at)
-{
-	size_t page = at & VL_PAGE_MASK;
-
-	for (unsigned i = 0; i < 4; i++, page -= VL_PAGE_SIZE) {
-		if (!memcmp(img->bytes + page, "\177ELF", 4))
-			return true;
-		if (!page)
-			break;
-	}
-	return false;
-}
-
-/* Linux's banner (linux_banner) in the image from @at on, in bytes; 0: there is none. */
-static size_t banner_from(const struct vl_image *img, size_t at)
-{
-	static const char banner[] = "Linux version ";
-	const unsigned char *p = img->bytes + at, *end = img->bytes + (img->end - img->base);
-	const size_t len = strlen(banner);
-
-	for (; (p = memmem(p, (size_t)(end - p), banner, len)); p++)
-		if ((size_t)(end - p) > len && p[len] >= '0' && p[len] <= '9')
-			return (size_t)(p - img->bytes);
-	return 0;
-}
-
-static bool is_constant(const struct vl_pgtable *pt, struct tables *tables, uint64_t va)
-{
-	struct vl_xlat x;
-
-	return vl_translate(pt, table_entry, tables, va, &x) && !(x.flags & X86_PTE_RW);
-}
-
-/*
- * Look for the note of the build id among the constants behind the banner, which is one of them
- * (RO_DATA and NOTES, include/asm-generic/vmlinux.lds.h): it is the first. The vDSOs, which are
- * files in the image, have one, too. What follows is memory of the image that was freed. It can be
- * mapped as constants still (protect_kernel_text_ro(), arch/x86/mm/pat/set_memory.c), and hold
- * pages of files and modules, with such notes of their own.
- */
-static void search_build_id(struct vl_image *img, const struct vl_pgtable *pt,
-			    struct tables *tables)
-{
-	static const unsigned char head[] = "\4\0\0\0\24\0\0\0\3\0\0\0GNU";
-	const size_t len = sizeof(head) + 20;
-	const unsigned char *p, *end;
-	size_t at = banner_from(img, 0);
-	uint64_t to;
-
-	while (at && !is_constant(pt, tables, img->base + at))
-		at = banner_from(img, at + 1);
-	to = (img->base + at) & VL_PAGE_MASK;
-	while (at && to < img->end && is_constant(pt, tables, to))
-		to += VL_PAGE_SIZE;
-	if (!at)
-		return;
-	p = img->bytes + at;
-	end = img->bytes + (to - img->base);
-	for (; (p = memmem(p, (size_t)(end - p), head, len - 20)); p++) {
-		if ((size_t)(end - p) < len)
-			return;
-		if (!is_in_vdso(img, (size_t)(p - img->bytes)) &&
-		    vl_build_id(p, len, img->build_id))
-			return;
-	}
-}
-
-/* Bits of an entry that the processor sets. */
-#define ACCESSED (X86_PTE_A | X86_PTE_D)
-
-/*
- * Is the page at @entries the kernel's own top-level table, by that of a process, @root? All
- * tables have the same kernel half, where they have an entry; only the kernel's maps nothing else.
- */
-static bool is_top(const uint64_t *entries, const uint64_t *root)
-{
-	const size_t nr = VL_PAGE_SIZE / sizeof(*entries);
-	unsigned same = 0;
-
-	for (size_t i = 0; i < nr / 2; i++)
-		if (entries[i])
-			return false;
-	for (size_t i = nr / 2; i < nr; i++) {
-		if (!entries[i] || !root[i])
-			continue;
-		if ((entries[i] ^ root[i]) & ~(uint64_t)ACCESSED)
-			return false;
-		same++;
-	}
-	/* The image is in the last slot; the direct map is in another. */
-	return same >= 2 && entries[nr - 1] && root[nr - 1];
-}
-
-/*
- * Does a variable point to @va, as init_mm does? Memory behind the image can be a process's table:
- * that is known by its address in the direct map.
- */
-static bool is_pointed_to(const struct vl_image *img, uint64_t va)
-{
-	const unsigned char *p = img->bytes, *end = img->bytes + (img->end - img->base);
-
-	for (; (p = memmem(p, (size_t)(end - p), &va, sizeof(va))); p++)
-		if (!((size_t)(p - img->bytes) % sizeof(va)))
-			return true;
-	return false;
-}
-
-/* More pages that look like the table are made by a hostile guest. */
-#define TOPS_MAX 16
-
-static void search_root(struct vl_image *img, const struct vl_pgtable *pt, struct tables *tables)
-{
-	unsigned nr = 0, looked = 0;
-	struct vl_xlat x;
-
-	for (uint64_t va = img->base; va < img->end; va += VL_PAGE_SIZE) {
-		if (!is_top((const uint64_t *)(img->bytes + (va - img->base)),
-			    tables->root.entries))
-			continue;
-		if (++looked > TOPS_MAX)
-			break;
-		if (!is_pointed_to(img, va) || !vl_translate(pt, table_entry, tables, va, &x))
-			continue;
-		img->root = x.gpa;
-		nr++;
-	}
-	if (nr != 1 || looked > TOPS_MAX)
-		img->root = 0;
-}
-
 static void find_root(struct vl_image *img, const struct vl_pgtable *pt, struct tables *tables,
 		      const uint64_t *at)
 {
@@ -467,7 +292,7 @@ static struct vl_error *no_linux(const char *why)
 
 static struct vl_error *no_symbols(const struct vl_image *img)
 {
-	if (!banner_from(img, 0))
+	if (!vl_image_banner(img, 0))
 		return no_linux("there is no table of its symbols (CONFIG_KALLSYMS)");
 	return vl_error_hint(
 		vl_error_new(VL_ERR_FAULT, "the guest's kernel has no table of its "
@@ -515,6 +340,8 @@ static bool find_exports(struct vl_image *img, const struct vl_pgtable *pt, stru
 static bool find_constants(struct vl_image *img, const struct vl_pgtable *pt, struct tables *tables,
 			   struct vl_deadline deadline, uint64_t *at)
 {
+	const struct vl_image_tables in = image_tables_of(pt, tables);
+
 	memset(at, 0, NR_PLACES * sizeof(*at));
 	if (vl_kallsyms_find(img->bytes, img->end - img->base, img->base, img->rip, deadline,
 			     &img->symbols)) {
@@ -529,7 +356,7 @@ static bool find_constants(struct vl_image *img, const struct vl_pgtable *pt, st
 	if (img->few && !img->btf)
 		img->btf = vl_image_search_btf(img->bytes, img->end - img->base, &img->btf_len);
 	if (img->few && !*img->build_id)
-		search_build_id(img, pt, tables);
+		vl_image_search_build_id(img, &in);
 	return true;
 }
 
@@ -537,6 +364,8 @@ static bool find_constants(struct vl_image *img, const struct vl_pgtable *pt, st
 static void find_variables(struct vl_image *img, const struct vl_pgtable *pt, struct tables *tables,
 			   struct vl_deadline deadline)
 {
+	const struct vl_image_tables in = image_tables_of(pt, tables);
+
 	if (img->symbols.form == VL_KALLSYMS_NONE) {
 		const struct vl_text text = { img->bytes + (img->text - img->base), img->text_len,
 					      img->text };
@@ -545,13 +374,14 @@ static void find_variables(struct vl_image *img, const struct vl_pgtable *pt, st
 				     &img->exports);
 	}
 	if (!img->root)
-		search_root(img, pt, tables);
+		vl_image_search_root(img, &in);
 }
 
 struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt, uint64_t idt_base,
 			       struct vl_deadline deadline, struct vl_image **ret)
 {
 	struct tables tables = { 0 };
+	struct vl_image_tables in;
 	unsigned char gate[16];
 	uint64_t rip, mapped, at[NR_PLACES];
 	unsigned kinds = CONSTANTS;
@@ -600,7 +430,8 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 	 * too: search for them where the guest cannot write. A kernel that protects its constants
 	 * protects its code as well; of another (rodata=off), all is searched.
 	 */
-	if (!is_constant(pt, &tables, rip))
+	in = image_tables_of(pt, &tables);
+	if (!vl_image_is_constant(&in, rip))
 		kinds |= VARIABLES;
 	mapped = read_image(&tables, pt, deadline, kinds, img);
 	found = find_constants(img, pt, &tables, deadline, at);
