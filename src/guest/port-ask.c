@@ -20,16 +20,22 @@ static enum vl_channel_id channel(const struct vl_port_asker *a)
 	return pthread_equal(pthread_self(), a->main) ? VL_CHANNEL_MAIN : VL_CHANNEL_PAGES;
 }
 
-static struct vl_error *ask(struct vl_port_asker *a, struct vl_message *m)
+/* Wait for the answer to what was said. */
+static struct vl_error *hear(struct vl_port_asker *a, struct vl_message *ret)
 {
 	enum vl_channel_id id = channel(a);
 
-	vl_wire_say(a->wire, id, m);
-	if (!vl_wire_hear(a->wire, id, a->link, m))
+	if (!vl_wire_hear(a->wire, id, a->link, ret))
 		_exit(0);
 	if (id == VL_CHANNEL_MAIN)
-		vl_target_set_account(a->target, &m->pauses);
-	return vl_message_error(m);
+		vl_target_set_account(a->target, &ret->pauses);
+	return vl_message_error(ret);
+}
+
+static struct vl_error *ask(struct vl_port_asker *a, struct vl_message *m)
+{
+	vl_wire_say(a->wire, channel(a), m);
+	return hear(a, m);
 }
 
 static struct vl_error *port_pause(void *ctx)
@@ -130,39 +136,57 @@ static struct vl_error *port_read(void *ctx, uint64_t gpa, void *buf, size_t len
 	return NULL;
 }
 
-/* Pages of a window. */
-#define WINDOW_PAGES (VL_WINDOW_BACK / VL_PAGE_SIZE)
+/* Half of a window is read while the other one is looked at. */
+#define HALF (VL_WINDOW_BACK / VL_PAGE_SIZE / 2)
 
-static struct vl_error *port_see_pages(void *ctx, const uint64_t *gpas, size_t nr,
-				       const unsigned char **ret)
+/* Ask for @nr pages in half @half of the window. */
+static void ask_half(struct vl_port_asker *a, size_t half, const uint64_t *gpas, size_t nr)
 {
-	struct vl_message m = { .op = VL_OP_PAGES, .value = { nr } };
-	struct vl_port_asker *a = ctx;
+	struct vl_message m = { .op = VL_OP_PAGES, .value = { nr, half * HALF } };
+	enum vl_channel_id id = channel(a);
 
-	if (nr > WINDOW_PAGES)
-		return vl_error_new(VL_ERR_ARG, "too much at once");
-	*ret = a->wire->back[channel(a)];
-	memcpy(a->wire->back[channel(a)], gpas, nr * sizeof(*gpas));
-	return ask(a, &m);
+	memcpy(a->wire->back[id] + half * HALF * VL_PAGE_SIZE, gpas, nr * sizeof(*gpas));
+	vl_wire_say(a->wire, id, &m);
+}
+
+static struct vl_error *port_visit_pages(void *ctx, const uint64_t *gpas, size_t nr,
+					 vl_page_visit_fn *fn, void *fn_ctx)
+{
+	struct vl_port_asker *a = ctx;
+	const unsigned char *back = a->wire->back[channel(a)];
+	size_t half = 0, n = nr < HALF ? nr : HALF;
+
+	if (nr)
+		ask_half(a, half, gpas, n);
+	for (size_t done = 0; done < nr; half = !half) {
+		const unsigned char *pages = back + half * HALF * VL_PAGE_SIZE;
+		size_t next = done + n, next_nr = nr - next < HALF ? nr - next : HALF;
+		struct vl_message m;
+		struct vl_error *err = hear(a, &m);
+
+		if (err)
+			return err;
+		if (next_nr)
+			ask_half(a, !half, gpas + next, next_nr);
+		for (size_t i = 0; i < n; i++)
+			fn(fn_ctx, done + i, pages + i * VL_PAGE_SIZE);
+		done = next;
+		n = next_nr;
+	}
+	return NULL;
+}
+
+static void copy_page(void *ctx, size_t i, const void *page)
+{
+	void *const *bufs = ctx;
+
+	memcpy(bufs[i], page, VL_PAGE_SIZE);
 }
 
 static struct vl_error *port_read_pages(void *ctx, const uint64_t *gpas, void *const *bufs,
 					size_t nr)
 {
-	while (nr) {
-		size_t n = nr < WINDOW_PAGES ? nr : WINDOW_PAGES;
-		const unsigned char *back;
-		struct vl_error *err = port_see_pages(ctx, gpas, n, &back);
-
-		if (err)
-			return err;
-		for (size_t i = 0; i < n; i++)
-			memcpy(bufs[i], back + i * VL_PAGE_SIZE, VL_PAGE_SIZE);
-		gpas += n;
-		bufs += n;
-		nr -= n;
-	}
-	return NULL;
+	return port_visit_pages(ctx, gpas, nr, copy_page, (void *)bufs);
 }
 
 static struct vl_error *port_alive(void *ctx)
@@ -313,7 +337,7 @@ struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
 		.vcpus = port_vcpus,
 		.read = port_read,
 		.read_pages = port_read_pages,
-		.see_pages = port_see_pages,
+		.visit_pages = port_visit_pages,
 		.place = port_place,
 		.next_data = port_next_data,
 		.alive = port_alive,

@@ -81,10 +81,11 @@ static struct vl_error *serve_pages(struct vl_target *t, const struct vl_message
 {
 	uint64_t gpas[MAX_PAGES];
 	void *bufs[MAX_PAGES];
-	size_t nr = m->value[0];
+	size_t nr = m->value[0], first = m->value[1];
 
-	if (nr > MAX_PAGES)
+	if (first > MAX_PAGES || nr > MAX_PAGES - first)
 		return vl_error_new(VL_ERR_ARG, "too much at once");
+	back += first * VL_PAGE_SIZE;
 	memcpy(gpas, back, nr * sizeof(*gpas));
 	for (size_t i = 0; i < nr; i++)
 		bufs[i] = back + i * VL_PAGE_SIZE;

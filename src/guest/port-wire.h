@@ -17,7 +17,8 @@ enum vl_port_op {
 	VL_OP_RESUME,
 	VL_OP_VCPUS, /* reply: value[0]: number of struct vl_vcpu in the window */
 	VL_OP_READ,  /* value[0]: address, value[1]: length */
-	VL_OP_PAGES, /* value[0]: number of addresses in the window; reply: the pages instead */
+	/* value[0] addresses, in the window from page value[1] on; reply: the pages instead */
+	VL_OP_PAGES,
 	VL_OP_ALIVE,
 	VL_OP_OPEN,  /* value[0]: enum vl_kept, text: a key; reply: value[0]: size, and a file */
 	VL_OP_STORE, /* value[0]: enum vl_kept, value[1]: length of the data in the window */

@@ -29,9 +29,9 @@ struct vl_target_port {
 	struct vl_error *(*read)(void *ctx, uint64_t gpa, void *buf, size_t len);
 	struct vl_error *(*read_pages)(void *ctx, const uint64_t *gpas, void *const *bufs,
 				       size_t nr);
-	/* The same; *@ret is where the pages are, one after the other, until the next request. */
-	struct vl_error *(*see_pages)(void *ctx, const uint64_t *gpas, size_t nr,
-				      const unsigned char **ret);
+	/* vl_target_visit_pages() */
+	struct vl_error *(*visit_pages)(void *ctx, const uint64_t *gpas, size_t nr,
+					vl_page_visit_fn *fn, void *fn_ctx);
 	/* vl_target_place(), vl_target_next_data() */
 	struct vl_error *(*place)(void *ctx, unsigned int i);
 	bool (*next_data)(void *ctx, uint64_t gpa, uint64_t *start_ret, uint64_t *end_ret);

@@ -470,24 +470,53 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 	return NULL;
 }
 
-struct vl_error *vl_target_see_pages(struct vl_target *t, const uint64_t *gpas, void *const *bufs,
-				     const void **seen, size_t nr)
+/* Does another process read the page at @gpa for us? */
+static bool is_asked_for(struct vl_target *t, uint64_t gpa)
 {
-	const struct vl_ram *r = nr ? vl_ram_find(t, gpas[0]) : NULL;
-	struct iovec local[BATCH], remote[BATCH];
-	const unsigned char *at;
-	struct vl_error *err;
+	const struct vl_ram *r = t->port && !t->pages ? vl_ram_find(t, gpa) : NULL;
 
-	if (t->port && r && r->fd < 0 && !t->pages && !mapped(t, r) &&
-	    gather(t, r, gpas, bufs, nr, local, remote) == nr) {
-		err = t->port->see_pages(t->port->ctx, gpas, nr, &at);
-		for (size_t i = 0; !err && i < nr; i++)
-			seen[i] = at + i * VL_PAGE_SIZE;
-		return err;
+	return r && r->fd < 0 && !mapped(t, r) && r->gpa + r->size - gpa >= VL_PAGE_SIZE;
+}
+
+/* Pages of @fn from number @base on. */
+struct visit {
+	vl_page_visit_fn *fn;
+	void *ctx;
+	size_t base;
+};
+
+static void visit_one(void *ctx, size_t i, const void *page)
+{
+	struct visit *v = ctx;
+
+	v->fn(v->ctx, v->base + i, page);
+}
+
+struct vl_error *vl_target_visit_pages(struct vl_target *t, const uint64_t *gpas, size_t nr,
+				       vl_page_visit_fn *fn, void *ctx, void *room, size_t room_nr)
+{
+	struct visit v = { fn, ctx, 0 };
+	struct vl_error *err = NULL;
+
+	for (size_t n; !err && v.base < nr; v.base += n) {
+		void *bufs[BATCH];
+
+		for (n = 0; v.base + n < nr && is_asked_for(t, gpas[v.base + n]);)
+			n++;
+		if (n) {
+			err = t->port->visit_pages(t->port->ctx, gpas + v.base, n, visit_one, &v);
+			continue;
+		}
+		while (v.base + n < nr && n < room_nr && n < BATCH &&
+		       !is_asked_for(t, gpas[v.base + n])) {
+			bufs[n] = (char *)room + n * VL_PAGE_SIZE;
+			n++;
+		}
+		err = vl_target_read_pages(t, gpas + v.base, bufs, n);
+		for (size_t i = 0; !err && i < n; i++)
+			visit_one(&v, i, bufs[i]);
 	}
-	for (size_t i = 0; i < nr; i++)
-		seen[i] = bufs[i];
-	return vl_target_read_pages(t, gpas, bufs, nr);
+	return err;
 }
 
 const char *vl_target_ram_file(const struct vl_target *t, size_t i)

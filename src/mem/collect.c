@@ -11,31 +11,35 @@
 #include "../base/clock.h"
 #include "snapshot-internal.h"
 
-/* Pages read in one go. */
-#define BATCH 128
+/* Pages that are not mapped and are read in one go, and how many of these the process reads itself. */
+#define BATCH 4096
+#define ROOM 128
 /* How often all pages are read; in each round, how often those that keep changing. */
 #define ROUNDS 3
 #define HOT_ROUNDS 8
 
 struct batch {
 	uint64_t gpas[BATCH];
-	void *bufs[BATCH];
 	size_t index[BATCH];
 	size_t nr;
-	unsigned char bytes[BATCH][VL_PAGE_SIZE];
+	vl_page_now_fn *fn;
+	void *ctx;
+	unsigned char room[ROOM][VL_PAGE_SIZE];
 };
 
-static struct vl_error *flush(struct vl_snapshot *v, struct batch *b, vl_page_now_fn *fn, void *ctx)
+static void visit(void *ctx, size_t i, const void *page)
 {
-	struct vl_error *err = NULL;
-	const void *seen[BATCH];
+	struct batch *b = ctx;
 
-	if (b->nr)
-		err = vl_target_see_pages(v->target, b->gpas, b->bufs, seen, b->nr);
-	for (size_t i = 0; !err && i < b->nr; i++)
-		fn(ctx, b->index[i], seen[i]);
+	b->fn(b->ctx, b->index[i], page);
+}
+
+static struct vl_error *flush(struct vl_snapshot *v, struct batch *b)
+{
+	size_t nr = b->nr;
+
 	b->nr = 0;
-	return err;
+	return vl_target_visit_pages(v->target, b->gpas, nr, visit, b, b->room, ROOM);
 }
 
 struct vl_error *vl_snapshot_read_now(struct vl_snapshot *v, size_t nr, vl_page_at_fn *at,
@@ -48,6 +52,8 @@ struct vl_error *vl_snapshot_read_now(struct vl_snapshot *v, size_t nr, vl_page_
 		return vl_error_nomem();
 	v->batch = b;
 	b->nr = 0;
+	b->fn = fn;
+	b->ctx = ctx;
 	for (size_t i = 0; !err && i < nr; i++) {
 		uint64_t gpa = at(ctx, i);
 		const void *now = gpa == VL_NO_PAGE ? NULL : vl_target_page(v->target, gpa);
@@ -57,12 +63,11 @@ struct vl_error *vl_snapshot_read_now(struct vl_snapshot *v, size_t nr, vl_page_
 		} else if (gpa != VL_NO_PAGE) {
 			b->index[b->nr] = i;
 			b->gpas[b->nr] = gpa;
-			b->bufs[b->nr] = b->bytes[b->nr];
 			if (++b->nr == BATCH)
-				err = flush(v, b, fn, ctx);
+				err = flush(v, b);
 		}
 	}
-	return err ? err : flush(v, b, fn, ctx);
+	return err ? err : flush(v, b);
 }
 
 struct sums {

@@ -6,8 +6,8 @@
 #include "../base/cleanup.h"
 #include "snapshot-internal.h"
 
-/* Pages read in one go when many are copied ahead: 1 MiB at a time. */
-#define BATCH 256
+/* Pages read in one go when many are copied ahead. */
+#define BATCH 1024
 
 /* Empty pages that are put in one go. */
 #define RESERVE 16
