@@ -176,19 +176,6 @@ static struct vl_error *port_visit_pages(void *ctx, const uint64_t *gpas, size_t
 	return NULL;
 }
 
-static void copy_page(void *ctx, size_t i, const void *page)
-{
-	void *const *bufs = ctx;
-
-	memcpy(bufs[i], page, VL_PAGE_SIZE);
-}
-
-static struct vl_error *port_read_pages(void *ctx, const uint64_t *gpas, void *const *bufs,
-					size_t nr)
-{
-	return port_visit_pages(ctx, gpas, nr, copy_page, (void *)bufs);
-}
-
 static struct vl_error *port_alive(void *ctx)
 {
 	struct vl_message m = { .op = VL_OP_ALIVE };
@@ -336,7 +323,6 @@ struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
 		.quiesce = port_quiesce,
 		.vcpus = port_vcpus,
 		.read = port_read,
-		.read_pages = port_read_pages,
 		.visit_pages = port_visit_pages,
 		.place = port_place,
 		.next_data = port_next_data,

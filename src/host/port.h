@@ -27,9 +27,7 @@ struct vl_target_port {
 	struct vl_error *(*vcpus)(void *ctx, struct vl_vcpu **ret, size_t *nr_ret);
 	/* Memory that is neither mapped nor in a file. */
 	struct vl_error *(*read)(void *ctx, uint64_t gpa, void *buf, size_t len);
-	struct vl_error *(*read_pages)(void *ctx, const uint64_t *gpas, void *const *bufs,
-				       size_t nr);
-	/* vl_target_visit_pages() */
+	/* vl_target_visit_pages() of pages that are all such memory */
 	struct vl_error *(*visit_pages)(void *ctx, const uint64_t *gpas, size_t nr,
 					vl_page_visit_fn *fn, void *fn_ctx);
 	/* vl_target_place(), vl_target_next_data() */

@@ -431,6 +431,13 @@ static size_t gather(const struct vl_target *t, const struct vl_ram *first, cons
 	return n;
 }
 
+static void copy_page(void *ctx, size_t i, const void *page)
+{
+	void *const *bufs = ctx;
+
+	memcpy(bufs[i], page, VL_PAGE_SIZE);
+}
+
 struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas, void *const *bufs,
 				      size_t nr)
 {
@@ -449,7 +456,8 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 			if (n && r->fd >= 0)
 				done = read_file(t, r, local, n, gpas[i] - r->gpa);
 			else if (n && t->port)
-				err = t->port->read_pages(t->port->ctx, gpas + i, bufs + i, n);
+				err = t->port->visit_pages(t->port->ctx, gpas + i, n, copy_page,
+							   (void *)(bufs + i));
 			else if (n)
 				done = read_process(t, local, n, remote, n);
 			if (err)

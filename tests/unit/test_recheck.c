@@ -187,7 +187,8 @@ static struct {
 	unsigned changes;
 } seen;
 
-static struct vl_error *read_pages(void *ctx, const uint64_t *gpas, void *const *bufs, size_t nr)
+static struct vl_error *visit_pages(void *ctx, const uint64_t *gpas, size_t nr,
+				    vl_page_visit_fn *fn, void *fn_ctx)
 {
 	(void)ctx;
 	for (size_t i = 0; i < nr; i++) {
@@ -195,7 +196,7 @@ static struct vl_error *read_pages(void *ctx, const uint64_t *gpas, void *const 
 			seen.changes--;
 			ram[gpas[i] + 8]++;
 		}
-		memcpy(bufs[i], ram + gpas[i], VL_PAGE_SIZE);
+		fn(fn_ctx, i, ram + gpas[i]);
 		if (seen.nr < sizeof(seen.read) - 1 && gpas[i] == RESTS * VL_PAGE_SIZE)
 			seen.read[seen.nr++] = '-';
 		else if (seen.nr < sizeof(seen.read) - 1 && gpas[i] == RESTLESS * VL_PAGE_SIZE)
@@ -207,7 +208,7 @@ static struct vl_error *read_pages(void *ctx, const uint64_t *gpas, void *const 
 /* Pages that change often are read closest together: alone, until they agree, then all others. */
 static void test_order(void)
 {
-	static const struct vl_target_port port = { .read_pages = read_pages };
+	static const struct vl_target_port port = { .visit_pages = visit_pages };
 	const uint64_t gpas[] = { RESTS * VL_PAGE_SIZE, RESTLESS * VL_PAGE_SIZE };
 
 	ok(ask(false) && touch(RESTS) == RESTS && touch(RESTLESS) == RESTLESS, "two pages");
