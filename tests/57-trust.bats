@@ -242,7 +242,7 @@ jump_label() {
 	plant $((vec + 4)) 1000000005e9
 	plant "$list" "$(little "$vec")0100000001000000"
 	run --separate-stderr vlens trust verify -J "$D"
-	assert_same "0 moment jump-label" "$status $(findings '.[] | "\(.state) \(.site)"' <<<"$output")"
+	assert_same "0 poke jump-label" "$status $(findings '.[] | "\(.state) \(.site)"' <<<"$output")"
 	run --separate-stderr vcheck "$D"
 	assert_status 0
 	grep -qE '^note +trusted text ' <<<"$output" || fail "$output"

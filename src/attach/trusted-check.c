@@ -129,7 +129,7 @@ struct found {
 
 /*
  * What others have attached is no finding. An int3 is one, unless the kernel is changing the site
- * at this moment: vl_trusted_settle() finds out. In all cases the trusted form runs.
+ * at this moment: vl_trusted_recheck() finds out. In all cases the trusted form runs.
  */
 static void found(void *ctx, const struct vl_trust_finding *f)
 {
@@ -139,7 +139,7 @@ static void found(void *ctx, const struct vl_trust_finding *f)
 	c->any = true;
 	if (f->kind == VL_TRUST_ATTACHED || f->kind == VL_TRUST_SWITCHED)
 		vl_trusted_keep_attached(t, f);
-	if (f->kind == VL_TRUST_CHANGED || f->kind == VL_TRUST_MOMENT)
+	if (f->kind == VL_TRUST_CHANGED || f->kind == VL_TRUST_POKE)
 		keep(t, f);
 }
 

@@ -144,7 +144,7 @@ void vl_trusted_take_constants(struct vl_trusted *t, uint64_t va, unsigned char 
 	}
 }
 
-void vl_trusted_settle_slots(struct vl_trusted *t)
+void vl_trusted_recheck_slots(struct vl_trusted *t)
 {
 	size_t kept = 0;
 

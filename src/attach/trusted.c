@@ -56,7 +56,7 @@ static void found_again(void *ctx, const struct vl_trust_finding *f)
 		a->as = *f;
 	}
 	a->changed |= f->kind == VL_TRUST_CHANGED ||
-		      (f->kind == VL_TRUST_MOMENT && !vl_poke_lists(a->t->attach, f->va));
+		      (f->kind == VL_TRUST_POKE && !vl_poke_lists(a->t->attach, f->va));
 }
 
 /* The number of lists in kprobe_table (include/linux/kprobes.h), and of probes that are read. */
@@ -133,7 +133,7 @@ static struct again look_again(struct vl_trusted *t, const struct vl_trust_findi
 }
 
 /* Drop what is no longer attached. */
-static void settle_attached(struct vl_trusted *t, const struct probes *probes)
+static void recheck_attached(struct vl_trusted *t, const struct probes *probes)
 {
 	size_t kept = 0;
 
@@ -155,9 +155,9 @@ static void settle_attached(struct vl_trusted *t, const struct probes *probes)
 }
 
 /* Time for which findings that were read again count as current, in ns. */
-#define SETTLED_NS 100000000L
+#define RECHECK_NS 100000000L
 
-void vl_trusted_settle(struct vl_trusted *t)
+void vl_trusted_recheck(struct vl_trusted *t)
 {
 	const struct vl_trust_memory memory = { vl_trusted_read, t };
 	_cleanup_free_ struct probes *probes = malloc(sizeof(*probes));
@@ -166,12 +166,12 @@ void vl_trusted_settle(struct vl_trusted *t)
 	size_t kept = 0;
 
 	pthread_mutex_lock(&t->lock);
-	if (now - t->settled_ns < SETTLED_NS)
+	if (now - t->rechecked_ns < RECHECK_NS)
 		goto out;
 	/* Once for all findings: the guest can have many of both. */
 	if (probes && (t->nr_found || t->nr_kept))
 		read_probes(t, probes);
-	settle_attached(t, probes);
+	recheck_attached(t, probes);
 	for (size_t i = 0; i < t->nr_found; i++) {
 		struct vl_trust_finding f = t->found[i];
 		bool probed = probes && is_probed(probes, f.va) &&
@@ -187,8 +187,8 @@ void vl_trusted_settle(struct vl_trusted *t)
 			vl_trusted_keep_attached(t, &f);
 	}
 	t->nr_found = kept;
-	vl_trusted_settle_slots(t);
-	t->settled_ns = (int64_t)vl_now_ns();
+	vl_trusted_recheck_slots(t);
+	t->rechecked_ns = (int64_t)vl_now_ns();
 out:
 	pthread_mutex_unlock(&t->lock);
 }

@@ -49,7 +49,7 @@ struct vl_trusted {
 
 	/* --- under @lock, as snapshots are filled by several threads --- */
 	pthread_mutex_t lock;
-	struct vl_trust_finding *found; /* without attachments; vl_trusted_settle() drops moments */
+	struct vl_trust_finding *found; /* without attachments; vl_trusted_recheck() drops pokes */
 	size_t nr_found, cap_found;
 	/* Attachments and switches, of each place one; in ascending order. */
 	struct vl_trust_finding *attached;
@@ -59,7 +59,7 @@ struct vl_trusted {
 	uint64_t nr_all;      /* findings, with those that are not kept */
 	uint64_t nr_attached; /* sites at which something is attached, also those not kept */
 	uint64_t nr_pages;    /* compared so far; a page of a new snapshot counts again */
-	int64_t settled_ns;   /* vl_trusted_settle() was called, by the host's CLOCK_MONOTONIC */
+	int64_t rechecked_ns; /* vl_trusted_recheck() was called, by the host's CLOCK_MONOTONIC */
 	bool current;	      /* the whole text was compared since the last snapshot */
 	struct vl_trusted_pages *pages; /* of the text, that were read just now */
 	bool outside;			/* a judgement has read memory that is not in the text */
@@ -111,7 +111,7 @@ void vl_trusted_filter(void *trusted, uint64_t gpa, unsigned char *page);
  * Read what was found once more, unless that was done just now. Findings that are gone are dropped,
  * as a running guest may have been changing its text, and those at kprobes become attachments.
  */
-void vl_trusted_settle(struct vl_trusted *t);
+void vl_trusted_recheck(struct vl_trusted *t);
 
 /* trusted-check.c */
 
@@ -182,7 +182,7 @@ void vl_trusted_find_constants(struct vl_trusted *t);
  */
 void vl_trusted_take_constants(struct vl_trusted *t, uint64_t va, unsigned char *page);
 /* Forget the slots that no longer hold what was found. To be called under the lock. */
-void vl_trusted_settle_slots(struct vl_trusted *t);
+void vl_trusted_recheck_slots(struct vl_trusted *t);
 
 /* trusted-modules.c */
 

@@ -326,8 +326,7 @@ static struct vl_error *check_image(struct vl_checker *c)
 	vl_table_init(&t, vl_scan_trust.columns);
 	err = vl_scan_trust.run(c->g, &t);
 	for (size_t i = 0; i < t.nr_rows; i++) {
-		char state[32], what[VL_CHECK_TEXT], to[VL_CHECK_TEXT],
-			legal[VL_CHECK_TEXT];
+		char state[32], what[VL_CHECK_TEXT], to[VL_CHECK_TEXT], legal[VL_CHECK_TEXT];
 		char found[VL_CHECK_TEXT + 16], site[32];
 		const char *expects;
 
@@ -347,16 +346,16 @@ static struct vl_error *check_image(struct vl_checker *c)
 					  (!strcmp(site, "text") || !strcmp(site, "constants")) ?
 				  "EXPECTED" :
 				  "LEGAL";
-		vl_check_show(c, &(struct vl_check_row){
-					 .class = passing && !strcmp(state, "moment") ?
-							  VL_CHECK_NOTE :
-							  VL_CHECK_FINDING,
-					 .check = "trusted text",
-					 .at = address_in(&t, i, "ADDRESS"),
-					 .what = what,
-					 .found = found,
-					 .expected = cell(&t, i, expects, legal, sizeof(legal)),
-				 });
+		vl_check_show(c,
+			      &(struct vl_check_row){
+				      .class = passing && !strcmp(state, "poke") ? VL_CHECK_NOTE :
+										   VL_CHECK_FINDING,
+				      .check = "trusted text",
+				      .at = address_in(&t, i, "ADDRESS"),
+				      .what = what,
+				      .found = found,
+				      .expected = cell(&t, i, expects, legal, sizeof(legal)),
+			      });
 	}
 	if (!err)
 		note_text(c, "the kernel's text", "compared with the trusted kernel of its build",

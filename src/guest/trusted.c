@@ -297,7 +297,7 @@ void vl_session_trust_figures(struct vl_guest *g, struct vl_trusted_stats *ret)
 
 	if (!t)
 		return;
-	vl_trusted_settle(t);
+	vl_trusted_recheck(t);
 	ret->on = true;
 	ret->pages = t->nr_pages;
 	ret->sites = vl_trust_sites(t->trust);

@@ -164,7 +164,7 @@ static void check_cluster(const struct check *c, const struct vl_trust_cluster *
 			if (s->class == VL_TRUST_TRACE)
 				give(c, at, nop5, sizeof(nop5));
 			report(c, at, s->len, s->class,
-			       form == VL_TRUST_BREAK ? VL_TRUST_MOMENT : VL_TRUST_ATTACHED,
+			       form == VL_TRUST_BREAK ? VL_TRUST_POKE : VL_TRUST_ATTACHED,
 			       guest + i);
 			i += s->len;
 			break;
@@ -336,7 +336,7 @@ const char *vl_trust_kind_name(enum vl_trust_kind kind)
 	static const char *const names[] = {
 		[VL_TRUST_CHANGED] = "changed",
 		[VL_TRUST_ATTACHED] = "attached",
-		[VL_TRUST_MOMENT] = "moment",
+		[VL_TRUST_POKE] = "poke",
 		[VL_TRUST_SWITCHED] = "switched",
 	};
 

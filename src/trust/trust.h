@@ -151,7 +151,7 @@ enum vl_trust_kind {
 	 * has attached is for the caller to say.
 	 */
 	VL_TRUST_ATTACHED,
-	VL_TRUST_MOMENT, /* int3 at a site, as during a change by the kernel: read it again */
+	VL_TRUST_POKE, /* int3 at a site, as during a change by the kernel: read it again */
 	/*
 	 * The jump is legal, and leads to calls of functions that others have attached: probes of a
 	 * tracepoint, BPF programs of cgroups. The trusted bytes are the image's, without them.

@@ -22,7 +22,7 @@ enum { TR_STATE, TR_ADDRESS, TR_SYMBOL, TR_SITE, TR_FOUND, TR_EXPECTED, TR_TO, T
 static const struct vl_column columns[] = {
 	[TR_STATE] = { "STATE", VL_CELL_TEXT, true,
 		       "verified, compared, unverified, changed (a finding), attached (no alarm), "
-		       "moment" },
+		       "poke" },
 	[TR_ADDRESS] = { "ADDRESS", VL_CELL_HEX, true, "where it is" },
 	[TR_SYMBOL] = { "SYMBOL", VL_CELL_TEXT, true, "function there, in the trusted image" },
 	[TR_SITE] = { "SITE", VL_CELL_TEXT, true, "kind of site; text: not a site" },
@@ -102,7 +102,7 @@ static void note(void *ctx, const struct vl_trust_finding *found)
 		return;
 	/* What is being attached may not be in the lists of the kernel yet: read it again. */
 	if (f->kind == VL_TRUST_ATTACHED && !is_known(r, f))
-		f->kind = VL_TRUST_MOMENT;
+		f->kind = VL_TRUST_POKE;
 	/* A tracer of all functions has tens of thousands of attachments. */
 	if (f->kind == VL_TRUST_ATTACHED) {
 		r->attached++;
@@ -277,10 +277,10 @@ static struct vl_error *compare_again(struct run *r)
 	return err;
 }
 
-static bool has_moment(const struct run *r)
+static bool has_poke(const struct run *r)
 {
 	for (size_t i = 0; i < r->nr; i++)
-		if (r->found[i].kind == VL_TRUST_MOMENT)
+		if (r->found[i].kind == VL_TRUST_POKE)
 			return true;
 	return false;
 }
@@ -293,7 +293,7 @@ static struct vl_error *look(struct run *r)
 	/* So many findings are another kernel's. Do not read them again. */
 	if (err || !vl_target_is_live(r->g->target) || r->all > FINDINGS_MAX)
 		return err;
-	for (unsigned i = 0; !err && r->nr && i < AGAIN && (!i || has_moment(r)); i++) {
+	for (unsigned i = 0; !err && r->nr && i < AGAIN && (!i || has_poke(r)); i++) {
 		nanosleep(&wait, NULL);
 		err = compare_again(r);
 	}
@@ -307,7 +307,7 @@ static struct vl_error *look(struct run *r)
 static void name_attachments(struct run *r)
 {
 	for (size_t i = 0; i < r->nr; i++)
-		if (r->found[i].kind == VL_TRUST_MOMENT &&
+		if (r->found[i].kind == VL_TRUST_POKE &&
 		    (r->found[i].found[0] != INT3 || !vl_poke_lists(r->g->attach, r->found[i].va)))
 			r->found[i].kind = VL_TRUST_CHANGED;
 }
@@ -316,7 +316,7 @@ static void name_attachments(struct run *r)
 static bool is_marked(const struct run *r, const struct vl_trust_finding *f)
 {
 	return f->kind == VL_TRUST_CHANGED ||
-	       (f->kind == VL_TRUST_MOMENT && vl_target_is_live(r->g->target));
+	       (f->kind == VL_TRUST_POKE && vl_target_is_live(r->g->target));
 }
 
 /* --- probes --- */
