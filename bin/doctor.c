@@ -135,7 +135,7 @@ static bool print(const struct request *r, const struct vl_doctor *d, int color)
 	}
 	show_init(&s, vl_doctor_columns);
 	s.json = true;
-	ok = show_settle(&s, false);
+	ok = show_default_columns(&s, false);
 	if (ok)
 		show_print(&s, "checks", &part, 1);
 	show_deinit(&s);

@@ -143,7 +143,7 @@ bool show_option(struct show *s, const char *applet, int key, const char *arg)
 	return ok;
 }
 
-bool show_settle(struct show *s, bool guests)
+bool show_default_columns(struct show *s, bool guests)
 {
 	if (s->nr_shown)
 		return true;

@@ -52,7 +52,7 @@ bool show_option(struct show *s, const char *applet, int key, const char *arg);
  * If no columns were asked for, take those of the view, for a trusted run if that is set; with
  * @guests, the guest's name comes first. False: no memory.
  */
-bool show_settle(struct show *s, bool guests);
+bool show_default_columns(struct show *s, bool guests);
 
 /*
  * Show the column @index of the table before the @at-th one that is shown. False: it is shown

@@ -149,7 +149,7 @@ static int store(struct request *r, const struct store_verb *v)
 	if (!err)
 		err = vl_table_end(&t);
 	s.json = r->json;
-	if (!err && !show_settle(&s, false))
+	if (!err && !show_default_columns(&s, false))
 		err = vl_error_nomem();
 	if (err) {
 		error_report(r->applet->name, NULL, err);

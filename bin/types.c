@@ -110,7 +110,7 @@ static bool print(const struct request *r, struct types *t, bool list)
 	_cleanup_error_ struct vl_error *err = vl_table_end(&t->table);
 
 	t->show.json = r->json;
-	if (!err && !show_settle(&t->show, false))
+	if (!err && !show_default_columns(&t->show, false))
 		err = vl_error_nomem();
 	if (err)
 		error_report(r->applet->name, NULL, err);

@@ -196,7 +196,7 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 	r->show.json = r->request->json;
 	r->show.trusted = r->request->trusted;
 	if (!tables || !parts ||
-	    !show_settle(&r->show, fn == look && (nr > 1 || r->request->all))) {
+	    !show_default_columns(&r->show, fn == look && (nr > 1 || r->request->all))) {
 		error_report(r->request->applet->name, NULL, vl_error_nomem());
 		goto out;
 	}

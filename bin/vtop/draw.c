@@ -38,7 +38,7 @@ static void draw_tasks(struct top *t, struct top_guest *g, int y, int end)
 		t->list.nr = 0;
 		return;
 	}
-	top_settle(t);
+	top_scroll_to_selected(t);
 	top_line_header(t, s, &t->line);
 	put_line(t, y, &t->line, top_bar_attr(t));
 	if (t->line.sort_x >= (int)t->column_from)

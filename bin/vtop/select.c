@@ -2,7 +2,7 @@
 /* The selection in a list, and its sort column. */
 #include "screen.h"
 
-void top_settle(struct top *t)
+void top_scroll_to_selected(struct top *t)
 {
 	const struct vl_top_sample *s = t->guests[t->guest].sample;
 

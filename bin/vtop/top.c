@@ -198,7 +198,7 @@ static int run_on(struct top *t)
 		return STATUS_GUEST;
 	if (!nr)
 		view_report_none(t->o);
-	else if (!show_settle(&t->show, false) || !start_guests(t, jobs, nr))
+	else if (!show_default_columns(&t->show, false) || !start_guests(t, jobs, nr))
 		error_report(t->o->applet->name, NULL, vl_error_nomem());
 	else
 		status = report_failures(t, t->batch ? top_batch(t) : top_screen(t));

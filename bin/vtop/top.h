@@ -239,8 +239,8 @@ void top_key(struct top *t, int key);
 bool top_help_line(size_t i, char *buf, size_t size, bool *grey);
 /* Does column @column sort upwards by default? (select.c) */
 bool top_sorts_up(int column);
-/* Put the selection in its place after the list has changed. */
-void top_settle(struct top *t);
+/* Scroll to the selected row after the list has changed. */
+void top_scroll_to_selected(struct top *t);
 
 /* Text for a pipe (batch.c). Returns the exit status. */
 int top_batch(struct top *t);
