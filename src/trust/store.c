@@ -207,7 +207,7 @@ static const char *newest(const struct adding *a, const char *path)
 }
 
 /* Move the prepared files to their places. With @err, or when that fails: remove the rest. */
-static struct vl_error *settle(struct adding *a, struct vl_error *err)
+static struct vl_error *install(struct adding *a, struct vl_error *err)
 {
 	for (size_t i = 0; i < a->nr_files; i++) {
 		struct prepared *f = &a->files[i];
@@ -341,7 +341,7 @@ struct vl_error *vl_trust_add(const char *path, vl_trust_stored_fn *fn, void *ct
 	err = vl_trust_each_file(real ? real : path, &taker);
 	if (!err)
 		err = store_modules(&a);
-	err = settle(&a, err);
+	err = install(&a, err);
 	if (!err)
 		err = give_rows(&a.rows, fn, ctx);
 	vl_packer_deinit(&a.packer);

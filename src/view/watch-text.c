@@ -17,7 +17,7 @@
 #define BATCH 16U /* pages that are compared at a time */
 #define WEIGHT 2
 /* A change is over when the page is the same after this time: it takes steps, with an int3. */
-#define SETTLES (20 * VL_NSEC_PER_MSEC)
+#define RESTS (20 * VL_NSEC_PER_MSEC)
 /* It is told then, over or not: text that changes again and again must not go unseen. */
 #define MOST_CHANGING VL_NSEC_PER_SEC
 #define NEAR 5 /* bytes between two changes of one site: an instruction that is replaced */
@@ -164,7 +164,7 @@ static bool read_page(struct vl_watcher *w, size_t page, unsigned char *buf)
 	return !vl_read(w->g->reader, &w->g->space, w->text.start + page * PAGE, buf, PAGE);
 }
 
-const unsigned char *vl_text_settled(const struct vl_watch_page *p, const unsigned char *was,
+const unsigned char *vl_text_at_rest(const struct vl_watch_page *p, const unsigned char *was,
 				     const unsigned char *buf, uint64_t now)
 {
 	if (buf && !memcmp(buf, p->bytes, PAGE))
@@ -232,10 +232,10 @@ static void look_at_pending(struct vl_watcher *w, uint64_t now)
 		struct vl_watch_page *p = &t->pages[i];
 		const unsigned char *told = NULL;
 
-		if (now - p->since_ns >= SETTLES) {
+		if (now - p->since_ns >= RESTS) {
 			bool is_read = read_page(w, p->number, buf);
 
-			told = vl_text_settled(p, t->copy + p->number * PAGE, is_read ? buf : NULL,
+			told = vl_text_at_rest(p, t->copy + p->number * PAGE, is_read ? buf : NULL,
 					       now);
 			if (told) {
 				tell_pending(w, p, told);

@@ -177,7 +177,7 @@ void vl_watch_texts_close(struct vl_watcher *w);
  * The bytes to tell of page @p, which had @was and now has @buf (NULL: it cannot be read): once it
  * rests, or has changed for a second. NULL: not yet.
  */
-const unsigned char *vl_text_settled(const struct vl_watch_page *p, const unsigned char *was,
+const unsigned char *vl_text_at_rest(const struct vl_watch_page *p, const unsigned char *was,
 				     const unsigned char *buf, uint64_t now);
 /* Of the pages that are changing, of which there is one at least, the one that does so longest. */
 struct vl_watch_page *vl_text_oldest(struct vl_watch_text *t);

@@ -127,15 +127,15 @@ static void pin_to(int cpu)
 
 /*
  * Starts a child with a command line of its own, as user uid, pinned to a CPU
- * unless that is negative; returns when it has settled.
+ * unless that is negative; returns when it is ready.
  */
 static void spawn(const char *role, uid_t uid, int cpu, char *const argv[])
 {
-	int settled[2];
+	int started[2];
 	char c;
 	pid_t pid;
 
-	if (pipe(settled))
+	if (pipe(started))
 		die("pipe");
 	pid = fork();
 	if (pid < 0)
@@ -149,17 +149,17 @@ static void spawn(const char *role, uid_t uid, int cpu, char *const argv[])
 			pin_to(cpu);
 		if (uid)
 			become(uid);
-		dup2(settled[1], READY_FD);
+		dup2(started[1], READY_FD);
 		for (int i = 0; i < 2; i++)
-			if (settled[i] != READY_FD)
-				close(settled[i]);
+			if (started[i] != READY_FD)
+				close(started[i]);
 		execve(SELF, argv, env);
 		die("execve");
 	}
-	close(settled[1]);
-	if (read(settled[0], &c, 1) < 0)
+	close(started[1]);
+	if (read(started[0], &c, 1) < 0)
 		die(role);
-	close(settled[0]);
+	close(started[0]);
 	note_pid(role, pid);
 }
 
@@ -425,11 +425,11 @@ static void make_title(int len)
 /* Calls @make_it in a process that stays; returns its PID when that is done, 0 if it failed. */
 static pid_t leave_behind(void (*make_it)(int), int count)
 {
-	int settled[2];
+	int started[2];
 	pid_t pid;
 	char c;
 
-	if (pipe2(settled, O_CLOEXEC))
+	if (pipe2(started, O_CLOEXEC))
 		die("pipe");
 	pid = fork();
 	switch (pid) {
@@ -441,12 +441,12 @@ static pid_t leave_behind(void (*make_it)(int), int count)
 		for (int fd = 0; fd < 3; fd++)
 			dup2(open("/dev/null", O_RDWR | O_CLOEXEC), fd);
 		make_it(count);
-		if (write(settled[1], "", 1) != 1)
+		if (write(started[1], "", 1) != 1)
 			die("pipe");
 		sleep_for_ever();
 	}
-	close(settled[1]);
-	return read(settled[0], &c, 1) == 1 ? pid : 0;
+	close(started[1]);
+	return read(started[0], &c, 1) == 1 ? pid : 0;
 }
 
 static int run_mappings(int count)

@@ -385,7 +385,7 @@ static unsigned told_after(unsigned char a, unsigned char b, unsigned char *ret)
 	memset(p.bytes, a, sizeof(p.bytes));
 	for (unsigned i = 1; i < 100; i++) {
 		memset(buf, i % 2 ? b : a, sizeof(buf));
-		bytes = vl_text_settled(&p, was, buf, 1000 + i * 30000000UL);
+		bytes = vl_text_at_rest(&p, was, buf, 1000 + i * 30000000UL);
 		if (bytes) {
 			*ret = *bytes;
 			return i;
@@ -405,8 +405,8 @@ static void test_text(void)
 	ok(told_after(5, 5, &c) == 1 && c == 5, "text that rests is told");
 	ok(told_after(5, 6, &c) == 34 && c, "text that does not rest is told after a second");
 	ok(told_after(5, 0, &c) == 34 && c == 5, "and text that is as it was half of the time");
-	ok(!vl_text_settled(&unread, was, NULL, 500000000) &&
-		   vl_text_settled(&unread, was, NULL, 1000001000) == unread.bytes,
+	ok(!vl_text_at_rest(&unread, was, NULL, 500000000) &&
+		   vl_text_at_rest(&unread, was, NULL, 1000001000) == unread.bytes,
 	   "and text that can no longer be read");
 	for (size_t i = 0; i < VL_WATCH_PAGES; i++)
 		t.pages[i].first_ns = i == 40 ? 5 : 10 + i;
