@@ -51,7 +51,7 @@ static bool is_guest(struct file *file)
 }
 
 /* May the caller look into the guest of this file's opener? */
-static bool may_look(struct file *file)
+static bool may_read(struct file *file)
 {
 	return uid_eq(file->f_cred->euid, current_euid()) ||
 	       ns_capable(file->f_cred->user_ns, CAP_SYS_PTRACE);
@@ -121,7 +121,7 @@ static int check_guest(struct file *file)
 		return -EINVAL;
 	if (kvm->mm == current->mm)
 		return -EDEADLK;
-	return may_look(file) ? 0 : -EPERM;
+	return may_read(file) ? 0 : -EPERM;
 }
 
 static int alloc_status(struct imee_file *f)

@@ -111,7 +111,7 @@ void imee_zap_all(struct imee_file *f);
 /* Is this within imee_zap(), of any file? */
 bool imee_in_zap(void);
 /* Note the slots' @generation. True: it is a new one, and all pages were given up. */
-bool imee_look(struct imee_file *f, u64 generation);
+bool imee_follow(struct imee_file *f, u64 generation);
 /* Give up pages that are shown as zeros. */
 void imee_drop_zeros(struct imee_file *f);
 

@@ -197,7 +197,7 @@ static int try_small(struct imee_file *f, struct kvm *kvm, struct mm_struct *mm,
 	*ret = VM_FAULT_FALLBACK;
 	seq = mmu_interval_read_begin(&f->notifier);
 	found = imee_find(kvm, (u64)vmf->pgoff << PAGE_SHIFT, &place);
-	imee_look(f, place.generation);
+	imee_follow(f, place.generation);
 	if (!found || !lock_other(mm, ret))
 		return 1;
 	got = get_pages(mm, place.hva, 1, 0, &page, NULL);
@@ -295,7 +295,7 @@ static int try_huge(struct imee_file *f, struct kvm *kvm, struct mm_struct *mm,
 	if (!imee_find(kvm, (u64)(vmf->pgoff - index) << PAGE_SHIFT, &place) ||
 	    place.left < HPAGE_PMD_SIZE)
 		return 1;
-	imee_look(f, place.generation);
+	imee_follow(f, place.generation);
 	pages = kmalloc_array(HPAGE_PMD_NR, sizeof(*pages), GFP_KERNEL);
 	if (!pages || !lock_other(mm, ret))
 		goto free;

@@ -130,7 +130,7 @@ void imee_zap_hva(struct imee_file *f, unsigned long hva, unsigned long last)
 
 	/* Pages that were inserted under earlier slots may be at other places now. */
 	if (generation_of(slots) != READ_ONCE(f->status->generation)) {
-		if (!imee_look(f, generation_of(slots)))
+		if (!imee_follow(f, generation_of(slots)))
 			imee_zap_all(f);
 		goto unlock;
 	}
@@ -232,7 +232,7 @@ long imee_get_slots(struct imee_file *f, void __user *arg)
 			return -ENOMEM;
 		}
 	}
-	imee_look(f, s.generation);
+	imee_follow(f, s.generation);
 	imee_drop_zeros(f);
 	imee_put(f);
 

@@ -24,7 +24,7 @@
 #include "internal.h"
 
 #define DEFAULT_TIMEOUT_US 100000
-#define SETTLE_TRIES 3 /* ticks during which a vCPU out of its guest may be about to enter */
+#define OUTSIDE_TRIES 3 /* ticks during which a vCPU out of its guest may be about to enter */
 
 static DEFINE_HASHTABLE(imee_vcpus, 6);
 static DEFINE_SPINLOCK(imee_vcpus_lock);
@@ -343,7 +343,7 @@ static bool outside_halted(struct imee_vcpu *v)
 	return outside(v) && halted(v);
 }
 
-static bool outside_settled(struct imee_vcpu *v)
+static bool outside_current(struct imee_vcpu *v)
 {
 	u64 cr3;
 
@@ -367,7 +367,7 @@ static bool fill_in_place(struct imee_vcpu *v, struct imee_regs *regs, unsigned 
 		regs->state = IMEE_VCPU_HALTED;
 		return true;
 	}
-	if (ticks >= SETTLE_TRIES && fill_still(v, regs, outside_settled)) {
+	if (ticks >= OUTSIDE_TRIES && fill_still(v, regs, outside_current)) {
 		regs->state = IMEE_VCPU_SCHEDULED;
 		return true;
 	}

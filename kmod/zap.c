@@ -51,7 +51,7 @@ void imee_zap_all(struct imee_file *f)
 	imee_zap(f, 0, IMEE_STATUS_OFFSET);
 }
 
-bool imee_look(struct imee_file *f, u64 generation)
+bool imee_follow(struct imee_file *f, u64 generation)
 {
 	bool news;
 
