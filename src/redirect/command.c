@@ -76,16 +76,16 @@ static bool is_again(const struct vl_redirect *r, struct vl_task *task, const ch
 	return task->look.again;
 }
 
-enum vl_look vl_command_look(struct vl_trap *t, const char *path, const char *norm)
+enum vl_lookup vl_command_lookup(struct vl_trap *t, const char *path, const char *norm)
 {
 	struct vl_task *task = vl_task_find(t->r, t->tid);
 	bool again = task && task->program && task->program->commands && is_again(t->r, task, norm);
 
 	if (is_marked(path) && vl_command_folder(t->r, norm))
-		return task && task->asks ? LOOK_NOBODY : LOOK_HOST;
+		return task && task->asks ? LOOKUP_NOBODY : LOOKUP_HOST;
 	if (!again || task->asks)
-		return LOOK_NONE;
-	return task->interactive ? LOOK_TYPED : LOOK_SEARCH;
+		return LOOKUP_NONE;
+	return task->interactive ? LOOKUP_TYPED : LOOKUP_SEARCH;
 }
 
 char *vl_command_path(const char *path)

@@ -187,13 +187,13 @@ static const struct vl_path_row library_row = {
 	.note = "the loader asks: the host's library, or none",
 };
 static const struct vl_path_row forced_row = DISK_ROW("", F_ERRNO, "the caller says so");
-static const struct vl_path_row look_rows[] = {
-	[LOOK_HOST] = { .open = P_GUEST, .query = P_HOST, .note = "a command, which runs here" },
-	[LOOK_NOBODY] = { .open = P_GUEST, .query = P_NOBODY, .note = "only the guest's count" },
-	[LOOK_SEARCH] = { .open = P_GUEST, .query = P_GUEST, .on_fail = F_HOST, .tries = 1,
+static const struct vl_path_row lookup_rows[] = {
+	[LOOKUP_HOST] = { .open = P_GUEST, .query = P_HOST, .note = "a command, which runs here" },
+	[LOOKUP_NOBODY] = { .open = P_GUEST, .query = P_NOBODY, .note = "only the guest's count" },
+	[LOOKUP_SEARCH] = { .open = P_GUEST, .query = P_GUEST, .on_fail = F_HOST, .tries = 1,
 			  .note = "what is on the guest's disk is here, or nowhere" },
-	[LOOK_TYPED] = { .open = P_GUEST, .query = P_GUEST_THEN_HOST, .on_fail = F_HOST, .tries = 1,
-			 .note = "a command of either" },
+	[LOOKUP_TYPED] = { .open = P_GUEST, .query = P_GUEST_THEN_HOST, .on_fail = F_HOST,
+			   .tries = 1, .note = "a command of either" },
 };
 /* A shell checks that $PWD is its working directory. */
 static const struct vl_path_row pwd_row = SPARE_ROW("", C_ALL,
@@ -229,7 +229,7 @@ static bool is_forced(struct vl_redirect *r, const char *norm)
 }
 
 /* Does the call only look at a file by its name? */
-static bool is_look(int nr)
+static bool is_lookup(int nr)
 {
 	switch (nr) {
 	case __NR_stat:
@@ -332,7 +332,7 @@ static const struct vl_path_row *row_of(struct vl_trap *t, const char *path, boo
 {
 	struct vl_redirect *r = t->r;
 	char norm[PATH_MAX];
-	enum vl_look look;
+	enum vl_lookup lookup;
 
 	vl_path_copy(norm, path);
 	vl_path_normalise(norm);
@@ -344,9 +344,9 @@ static const struct vl_path_row *row_of(struct vl_trap *t, const char *path, boo
 		return &forced_row;
 	if (vl_own_file(t, norm))
 		return &host_row;
-	look = is_look(t->nr) ? vl_command_look(t, as_is ? path : "", norm) : LOOK_NONE;
-	if (look != LOOK_NONE)
-		return &look_rows[look];
+	lookup = is_lookup(t->nr) ? vl_command_lookup(t, as_is ? path : "", norm) : LOOKUP_NONE;
+	if (lookup != LOOKUP_NONE)
+		return &lookup_rows[lookup];
 	if (vl_own_terminfo(r, norm) && is_among(t, C_TERM, norm))
 		return &term_row;
 	if (vl_own_terminfo(r, norm) == strlen(norm) && is_among(t, C_STAT, norm))
@@ -463,6 +463,6 @@ int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret
 	if (!err)
 		set_row(t, ret, false);
 	if (!err && is_no_name(rel))
-		ret->row = &look_rows[LOOK_SEARCH];
+		ret->row = &lookup_rows[LOOKUP_SEARCH];
 	return err;
 }

@@ -153,7 +153,7 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 		vl_epoch_end(r);
 	t.id = r->asked = n->id;
 	r->interrupted = false;
-	r->looked_ns = r->waited_ns = vl_now_ns();
+	r->checked_ns = r->waited_ns = vl_now_ns();
 	t.tid = r->asking = n->pid;
 	/* Numbers of another architecture mean other calls. */
 	t.nr = n->data.arch == AUDIT_ARCH_X86_64 ? n->data.nr : -1;

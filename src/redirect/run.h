@@ -98,11 +98,11 @@ struct vl_redirect {
 	bool ended;	 /* main is gone, and its status is: */
 	int wait_status; /* as waitpid gives it */
 	bool tasks_changed;
-	pid_t asking;	   /* the task whose call is being answered */
-	uint64_t asked;	   /* the call's id as long as there is no answer; or 0 */
-	bool interrupted;  /* a signal waits for the end of the call */
-	int64_t looked_ns; /* when interrupted was last checked */
-	int64_t waited_ns; /* when the task was last seen to wait for the answer */
+	pid_t asking;	    /* the task whose call is being answered */
+	uint64_t asked;	    /* the call's id as long as there is no answer; or 0 */
+	bool interrupted;   /* a signal waits for the end of the call */
+	int64_t checked_ns; /* when interrupted was last checked */
+	int64_t waited_ns;  /* when the task was last seen to wait for the answer */
 	const struct vl_policy *by_nr[VL_NR_MAX];
 	struct vl_task *tasks;
 	size_t nr_tasks, max_tasks;

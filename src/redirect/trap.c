@@ -103,9 +103,9 @@ static struct vl_error *unasked(struct vl_redirect *r)
 {
 	if (!r->asked || (!r->interrupted && vl_now_ns() - r->waited_ns < WAITS_NS))
 		return NULL;
-	if (!r->interrupted && vl_now_ns() - r->looked_ns > PATIENCE_NS) {
+	if (!r->interrupted && vl_now_ns() - r->checked_ns > PATIENCE_NS) {
 		r->interrupted = is_interrupted(r->asking);
-		r->looked_ns = vl_now_ns();
+		r->checked_ns = vl_now_ns();
 	}
 	r->waited_ns = vl_now_ns();
 	if (!r->interrupted && !ioctl(r->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &r->asked))
