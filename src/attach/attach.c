@@ -110,7 +110,7 @@ static struct vl_error *take_known(struct vl_attach *c, bool *crashed_ret)
 	*crashed_ret = false;
 	if (!load_run(c) || !is_asked_for(c) || !still_there(c))
 		return NULL;
-	err = vl_pulse_look(c, &runs);
+	err = vl_pulse_check(c, &runs);
 	c->known = !err && runs;
 	if (c->known)
 		return NULL;

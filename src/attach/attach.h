@@ -37,7 +37,7 @@ struct vl_attach {
 	uint64_t tsc_sites[VL_MAX_TSC_SITES];
 	struct vl_kernel *kernel;
 	struct vl_trusted *trusted; /* attach/trusted.h; NULL: the guest's own code runs */
-	bool looked;		    /* vl_pulse_look() was called before */
+	bool checked;		    /* vl_pulse_check() was called before */
 	/* The pages that it used, as far as they are asked for. */
 	uint64_t pulse_gpas[VL_PULSE_PAGES];
 	size_t nr_pulse;

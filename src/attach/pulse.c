@@ -203,8 +203,8 @@ static bool looks_alive(struct vl_attach *c, struct look *l, uint64_t entry_gpa,
 	bool same;
 	size_t nr;
 
-	*known_ret = vl_held_look(c->target, !c->looked, &now, &nr, &same);
-	c->looked = true;
+	*known_ret = vl_held_read(c->target, !c->checked, &now, &nr, &same);
+	c->checked = true;
 	if (!*known_ret)
 		return false;
 	/* Tables can have changed before these registers were read. */
@@ -280,7 +280,7 @@ static struct vl_error *ask(struct vl_attach *c, struct look *l, uint64_t entry_
 	return err;
 }
 
-struct vl_error *vl_pulse_look(struct vl_attach *c, bool *runs_ret)
+struct vl_error *vl_pulse_check(struct vl_attach *c, bool *runs_ret)
 {
 	struct look l;
 	bool ended, known = true;
@@ -314,7 +314,7 @@ void vl_pulse_start(struct vl_attach *c)
 {
 	if (vl_target_is_live(c->target))
 		vl_held_start(c->target);
-	c->looked = true;
+	c->checked = true;
 }
 
 size_t vl_pulse_successors(const struct vl_attach *c, struct vl_vcpu *vcpus, size_t nr)

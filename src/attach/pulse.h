@@ -40,7 +40,7 @@ bool vl_pulse_holds(const struct vl_attach *c);
  * and asks the monitor only in doubt. VL_ERR_TARGET: in doubt, and the monitor does not answer.
  * The kernel of a dump always runs. Must not be called while we hold the guest.
  */
-struct vl_error *vl_pulse_look(struct vl_attach *c, bool *runs_ret);
+struct vl_error *vl_pulse_check(struct vl_attach *c, bool *runs_ret);
 
 /* After a first attach: find where to look from now on. A failure is ignored. */
 void vl_pulse_start(struct vl_attach *c);

@@ -56,7 +56,7 @@ int vl_machine_open(char *why, size_t size)
 	return -1;
 }
 
-void vl_machine_look(struct vl_machine_host *h, bool open)
+void vl_machine_probe(struct vl_machine_host *h, bool open)
 {
 	*h = (struct vl_machine_host){ .kvm = -1, .kind = vl_machine_kind() };
 	h->walks_write = h->kind == VL_MACHINE_TWO_LEVELS &&

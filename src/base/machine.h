@@ -53,7 +53,7 @@ struct vl_machine_host {
 enum vl_machine_kind vl_machine_kind(void);
 
 /* Fill @h. With @open, also open /dev/kvm, for the caller to close. */
-void vl_machine_look(struct vl_machine_host *h, bool open);
+void vl_machine_probe(struct vl_machine_host *h, bool open);
 
 /*
  * A boolean parameter of KVM's module for a processor ("kvm_intel"): 'Y' or 'N'; 0 when the

@@ -190,7 +190,7 @@ static struct vl_error *serve_held(struct vl_target *t, struct vl_message *m, un
 	bool same;
 	size_t nr;
 
-	if (!vl_held_look(t, m->value[0], &held, &nr, &same))
+	if (!vl_held_read(t, m->value[0], &held, &nr, &same))
 		return vl_error_new(VL_ERR_TARGET, "the place of the registers is not known");
 	answer_array(m, back, held, nr, sizeof(*held));
 	m->value[1] = same;

@@ -57,7 +57,7 @@ struct vl_error *vl_session_attach(struct vl_guest *g, bool anew)
 		g->want = VL_WANT_ATTACH;
 		return vl_error_new(VL_ERR_KERNEL, "types were added for the kernel");
 	}
-	err = vl_pulse_look(g->raw.attach, &runs);
+	err = vl_pulse_check(g->raw.attach, &runs);
 	if (err || runs)
 		return err;
 	g->want = VL_WANT_ATTACH;
@@ -70,20 +70,20 @@ struct vl_error *vl_session_attach(struct vl_guest *g, bool anew)
  * The kernel patches its text rarely, and to compare all takes 2 ms. Code of modules comes and
  * goes; only some pages of it have run, and to compare these takes 20 us.
  */
-#define LOOK_NS 1000000000L
-#define LOOK_CODE_NS 10000000L
+#define COMPARE_NS 1000000000L
+#define COMPARE_CODE_NS 10000000L
 
 static bool is_stale(struct vl_guest *g)
 {
 	struct vl_session *s = g->session;
 	int64_t now = vl_now_ns();
-	bool all = now - s->looked_ns >= LOOK_NS;
+	bool all = now - s->compared_ns >= COMPARE_NS;
 
-	if (!vl_target_is_live(g->raw.target) || now - s->looked_code_ns < LOOK_CODE_NS)
+	if (!vl_target_is_live(g->raw.target) || now - s->compared_code_ns < COMPARE_CODE_NS)
 		return false;
-	s->looked_code_ns = now;
+	s->compared_code_ns = now;
 	if (all)
-		s->looked_ns = now;
+		s->compared_ns = now;
 	return vl_snapshot_still_changed(s->snapshot, all);
 }
 
@@ -98,7 +98,7 @@ static void forget_stale(struct vl_guest *g)
 	if (s->clone && !s->suspect && g->workset.still[0].size && !is_stale(g))
 		return;
 	vl_session_forget(g);
-	s->looked_ns = s->looked_code_ns = vl_now_ns();
+	s->compared_ns = s->compared_code_ns = vl_now_ns();
 	s->born_epoch = g->sys.epoch;
 	if (s->suspect)
 		g->code = NULL;

@@ -56,7 +56,7 @@ static bool open_ahead(const struct vl_guest *g, struct vl_target_port *p, struc
 		p->uffd = vl_snapshot_open_uffd(&p->uffd_user_only);
 		p->signaller = vl_snapshot_open_signaller();
 	}
-	vl_machine_look(&p->machine, wants_kvm(g));
+	vl_machine_probe(&p->machine, wants_kvm(g));
 	return vl_box_keep(keep, p->uffd) && vl_box_keep(keep, p->signaller) &&
 	       vl_box_keep(keep, p->machine.kvm);
 }

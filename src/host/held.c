@@ -214,7 +214,7 @@ static void load(struct vl_target *t)
 		free(text);
 }
 
-bool vl_held_look(struct vl_target *t, bool anew, struct vl_held **ret, size_t *nr_ret,
+bool vl_held_read(struct vl_target *t, bool anew, struct vl_held **ret, size_t *nr_ret,
 		  bool *same_ret)
 {
 	const struct vl_held_place *p;

@@ -34,7 +34,7 @@ struct vl_held {
  * same as when their places were found. @anew: load the places again, as another tool may have
  * found them since. False: the places are not known, or cannot be read.
  */
-bool vl_held_look(struct vl_target *t, bool anew, struct vl_held **ret, size_t *nr_ret,
+bool vl_held_read(struct vl_target *t, bool anew, struct vl_held **ret, size_t *nr_ret,
 		  bool *same_ret);
 
 /*

@@ -44,7 +44,7 @@ struct vl_target_port {
 	struct vl_error *(*kernel)(void *ctx, const struct vl_kernel_source *src,
 				   struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
 				   bool *made_ret, int *fd_ret, size_t *size_ret);
-	/* vl_held_look(), vl_held_start() */
+	/* vl_held_read(), vl_held_start() */
 	bool (*held)(void *ctx, bool anew, struct vl_held **ret, size_t *nr_ret, bool *same_ret);
 	void (*held_start)(void *ctx);
 	/* vl_entry_read() */

@@ -30,7 +30,7 @@ static void look_host(struct vl_target *t, struct vl_machine_host *ret)
 	if (port)
 		*ret = port->machine;
 	else
-		vl_machine_look(ret, true);
+		vl_machine_probe(ret, true);
 }
 
 static void leave_host(struct vl_target *t, struct vl_machine_host *h)
