@@ -504,5 +504,5 @@ void vl_epoch_reset(struct vl_guest *g)
 	/* The identity of a task may have changed, too, but not that of the init process. */
 	s->memo.know_self &= !g->as;
 	/* Compare still memory again, so that a keeper answers as a new process would. */
-	s->looked_ns = s->looked_code_ns = 0;
+	s->compared_ns = s->compared_code_ns = 0;
 }

@@ -49,7 +49,7 @@ struct vl_session {
 	uint64_t born_epoch;	      /* sys.epoch when the clone was made */
 	bool suspect;		      /* make the clone anew */
 	/* Last comparison of still memory and code, in the host's CLOCK_MONOTONIC. */
-	int64_t looked_ns, looked_code_ns;
+	int64_t compared_ns, compared_code_ns;
 	uint64_t copy_rate; /* measured, in pages a millisecond; 0: not yet */
 	unsigned misses;    /* copies of this run that lacked a page */
 	/* Copies to make in a pause before the next try without one; after the next failure. */
@@ -226,10 +226,10 @@ void vl_epoch_reset(struct vl_guest *g);
  */
 #define VL_CALL_NS 5000000000UL
 
-/* calls.c: the port of an open guest. */
+/* calls.c: struct vl_sys of an open guest. */
 extern const struct vl_sys_ops vl_broker_ops;
 
-/* Epochs, for that port: vl_sys_ops. */
+/* Epochs, for that struct: vl_sys_ops. */
 void vl_broker_end(struct vl_sys *sys);
 struct vl_error *vl_broker_begin(struct vl_sys *sys);
 bool vl_broker_prepare(struct vl_sys *sys);

@@ -2,7 +2,7 @@
 /* The broker's requests for vpeek. */
 #include "internal.h"
 
-#define LOOK_NS 30000000000UL
+#define VIEW_NS 30000000000UL
 
 struct vl_error *vl_guest_peek(struct vl_guest *g, const char *what, pid_t as, uint64_t elements,
 			       unsigned depth, struct vl_peek_found *ret)
@@ -17,7 +17,7 @@ struct vl_error *vl_guest_peek(struct vl_guest *g, const char *what, pid_t as, u
 	strcpy(ask.what, what);
 	if (g->box)
 		memcpy(vl_box_wire(g->box)->window, &ask, sizeof(ask));
-	err = vl_views_ask(g, &m, LOOK_NS, &p);
+	err = vl_views_ask(g, &m, VIEW_NS, &p);
 	if (!err) {
 		vl_parcel_take(&p, ret, sizeof(*ret));
 		ret->type[sizeof(ret->type) - 1] = '\0';
@@ -33,7 +33,7 @@ struct vl_error *vl_guest_peek_bytes(struct vl_guest *g, uint64_t va, void *buf,
 {
 	struct vl_message m = { .op = VL_OP_BYTES, .value = { va, 0, len, whole } };
 	struct vl_parcel p = { .bytes = NULL };
-	struct vl_error *err = vl_views_ask(g, &m, LOOK_NS, &p);
+	struct vl_error *err = vl_views_ask(g, &m, VIEW_NS, &p);
 	size_t got = vl_parcel_left(&p);
 
 	*done_ret = 0;
@@ -53,7 +53,7 @@ struct vl_error *vl_guest_peek_values(struct vl_guest *g, uint64_t nr,
 {
 	struct vl_message m = { .op = VL_OP_VALUES, .value = { nr } };
 	struct vl_parcel p = { .bytes = NULL };
-	struct vl_error *err = vl_views_ask(g, &m, LOOK_NS, &p);
+	struct vl_error *err = vl_views_ask(g, &m, VIEW_NS, &p);
 
 	if (!err && !vl_peek_replay(&p, ops, ctx))
 		err = vl_broker_lied(g);

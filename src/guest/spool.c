@@ -34,7 +34,7 @@ _Static_assert(PIECE <= VL_WINDOW_MAIN, "a piece fits into the window");
 /* Leave this much of a file system, or a twentieth of it if that is less. */
 #define LEFT_FREE (1UL << 30)
 /* Look for free space each time that so much was written. */
-#define LOOK_BYTES (64UL << 20)
+#define CHECK_BYTES (64UL << 20)
 
 #define SUFFIX ".unpacked"
 #define PART ".part"
@@ -146,18 +146,18 @@ static struct vl_error *not_whole(struct vl_error *err)
 static struct vl_error *fetch(struct vl_box *b, int out, const char *dir)
 {
 	unsigned char *piece = malloc(PIECE);
-	uint64_t at = 0, written = 0, looked = 0;
+	uint64_t at = 0, written = 0, checked = 0;
 	struct vl_error *err = piece ? NULL : vl_error_nomem();
 
 	while (!err) {
 		struct vl_message m = { .op = OP_PIECE };
 		size_t n;
 
-		if (written >= looked && !has_space(dir, LOOK_BYTES)) {
+		if (written >= checked && !has_space(dir, CHECK_BYTES)) {
 			err = no_space(dir);
 			break;
 		}
-		looked = written >= looked ? written + LOOK_BYTES : looked;
+		checked = written >= checked ? written + CHECK_BYTES : checked;
 		err = vl_box_ask(b, &m, PIECE_NS, NULL, NULL);
 		if (!err)
 			err = not_whole(vl_message_error(&m));

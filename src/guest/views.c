@@ -16,7 +16,7 @@
  * Timeouts. To read a list takes milliseconds; the longest, with a system call for each page,
  * some seconds. A comparison pauses the guest for each look, and waits in between.
  */
-#define LOOK_NS (30 * VL_NSEC_PER_SEC)
+#define VIEW_NS (30 * VL_NSEC_PER_SEC)
 #define DIFF_NS (120 * VL_NSEC_PER_SEC)
 #define WORD_NS (5 * VL_NSEC_PER_SEC)
 
@@ -49,7 +49,7 @@ static struct vl_error *attach(struct vl_guest *g, bool need_kernel)
 		err = vl_broker_ready(g, false);
 	}
 	if (!err)
-		err = vl_broker_ask(g, &m, LOOK_NS);
+		err = vl_broker_ask(g, &m, VIEW_NS);
 	g->viewed = !err;
 	if (err &&
 	    (err->code == VL_ERR_KERNEL || err->code == VL_ERR_BOOTING || err->code == VL_ERR_DOWN))
@@ -137,7 +137,7 @@ struct vl_error *vl_guest_scan(struct vl_guest *g, const struct vl_scan *scan, s
 	const struct vl_message m = { .op = VL_OP_SCAN, .value = { vl_scan_number(scan) } };
 	struct vl_message ask = m;
 	const size_t most = t->parcel_max;
-	struct vl_error *err = ask_table(g, &ask, LOOK_NS, most, t);
+	struct vl_error *err = ask_table(g, &ask, VIEW_NS, most, t);
 
 	if (!err || !vl_spare_lost(g))
 		return err;
@@ -145,7 +145,7 @@ struct vl_error *vl_guest_scan(struct vl_guest *g, const struct vl_scan *scan, s
 	vl_table_clear(t);
 	err = attach(g, scan->need_kernel);
 	ask = m;
-	return err ? err : ask_table(g, &ask, LOOK_NS, most, t);
+	return err ? err : ask_table(g, &ask, VIEW_NS, most, t);
 }
 
 /* Can @g be asked again? Checks go on without an epoch, so @err can be NULL. */
@@ -174,7 +174,7 @@ struct vl_error *vl_guest_top_open(struct vl_guest *g)
 {
 	struct vl_message m = { .op = VL_OP_TOP };
 
-	return g->box ? vl_broker_ask(g, &m, LOOK_NS) : vl_error_new(VL_ERR_ARG, NOT_ATTACHED);
+	return g->box ? vl_broker_ask(g, &m, VIEW_NS) : vl_error_new(VL_ERR_ARG, NOT_ATTACHED);
 }
 
 /* Have a worker with an open vtop: the last one may have died, or have been replaced. */
@@ -199,7 +199,7 @@ struct vl_error *vl_guest_top(struct vl_guest *g, struct vl_top_sample *ret)
 	ret->nr_tasks = ret->nr_cpus = 0;
 	err = have_top(g);
 	if (!err)
-		err = vl_views_ask(g, &m, LOOK_NS, &p);
+		err = vl_views_ask(g, &m, VIEW_NS, &p);
 	if (!vl_parcel_left(&p))
 		return err ? err : vl_broker_lied(g);
 	if (vl_parcel_take_sample(&p, ret) && !vl_parcel_left(&p)) {
@@ -233,9 +233,9 @@ struct vl_error *vl_guest_watch(struct vl_guest *g, const struct vl_watch_option
 	if (!g->box || !g->viewed)
 		return vl_error_new(VL_ERR_ARG, NOT_ATTACHED);
 	/* A watch is long: its CPU time has no end. */
-	vl_box_allow_time(g->box, 2 * o->slice_ns + LOOK_NS);
+	vl_box_allow_time(g->box, 2 * o->slice_ns + VIEW_NS);
 	memcpy(vl_box_wire(g->box)->window, o, sizeof(*o));
-	err = vl_views_ask(g, &m, LOOK_NS + o->slice_ns, &p);
+	err = vl_views_ask(g, &m, VIEW_NS + o->slice_ns, &p);
 	if (!vl_parcel_left(&p))
 		return err ? err : vl_broker_lied(g);
 	if (!vl_parcel_take_watch(&p, ret) || vl_parcel_left(&p)) {
