@@ -128,7 +128,7 @@ static bool keep_note(struct vl_head *h, const unsigned char *p, const unsigned 
 	return true;
 }
 
-void vl_head_look(struct vl_head *h, const unsigned char *p, const unsigned char *next)
+void vl_head_find_note(struct vl_head *h, const unsigned char *p, const unsigned char *next)
 {
 	const size_t name = sizeof(Elf64_Nhdr);
 	uint32_t words[VL_PAGE_SIZE / 4], sought, found = 0;

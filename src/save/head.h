@@ -32,7 +32,7 @@ void vl_head_deinit(struct vl_head *h);
  * If a note VMCOREINFO of a kernel begins in page @p, of 4096 bytes, keep it. Its descriptor may
  * end in the page behind, @next (NULL: there is none).
  */
-void vl_head_look(struct vl_head *h, const unsigned char *p, const unsigned char *next);
+void vl_head_find_note(struct vl_head *h, const unsigned char *p, const unsigned char *next);
 
 /* Write the head to @buf, of h->size bytes. @said is the text of the note VLENS. */
 void vl_head_write(const struct vl_head *h, const char *said, void *buf);

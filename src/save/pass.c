@@ -202,7 +202,7 @@ static struct vl_error *take_chunk(struct pass *s, uint64_t off, size_t len)
 			wanted[i] = note(s, n, page);
 		full[i] = p->sums[n];
 		if (full[i])
-			vl_head_look(p->head, page, i + 1 < nr ? page + VL_PAGE_SIZE : NULL);
+			vl_head_find_note(p->head, page, i + 1 < nr ? page + VL_PAGE_SIZE : NULL);
 	}
 	if (!(s->what & VL_PASS_WRITE))
 		return NULL;
