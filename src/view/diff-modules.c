@@ -11,7 +11,7 @@
 #define LIVE 0
 
 /* Add the struct module at @module, which was not found in the list: check it first. */
-static void see_module(struct vl_looker *k, struct vl_diff_items *items, uint64_t module,
+static void see_module(struct vl_comparison *k, struct vl_diff_items *items, uint64_t module,
 		       unsigned bit)
 {
 	const struct vl_layout *l = vl_kernel_layout(k->g->attach->kernel);
@@ -31,7 +31,7 @@ static void see_module(struct vl_looker *k, struct vl_diff_items *items, uint64_
 	vl_diff_see(items, 0, name, strlen(name), module, bit, state != LIVE);
 }
 
-static struct vl_error *by_list(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+static struct vl_error *by_list(struct vl_comparison *k, struct vl_diff_items *items, unsigned bit)
 {
 	_cleanup_free_ struct vl_module *m = NULL;
 	size_t nr;
@@ -43,7 +43,8 @@ static struct vl_error *by_list(struct vl_looker *k, struct vl_diff_items *items
 	return err;
 }
 
-static struct vl_error *by_kobjects(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+static struct vl_error *by_kobjects(struct vl_comparison *k, struct vl_diff_items *items,
+				    unsigned bit)
 {
 	_cleanup_free_ uint64_t *m = NULL;
 	size_t nr;
@@ -55,7 +56,8 @@ static struct vl_error *by_kobjects(struct vl_looker *k, struct vl_diff_items *i
 	return err;
 }
 
-static struct vl_error *by_memory(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+static struct vl_error *by_memory(struct vl_comparison *k, struct vl_diff_items *items,
+				  unsigned bit)
 {
 	_cleanup_free_ uint64_t *m = NULL;
 	size_t nr;
@@ -66,7 +68,7 @@ static struct vl_error *by_memory(struct vl_looker *k, struct vl_diff_items *ite
 	return err;
 }
 
-static struct vl_error *by_proc_modules(struct vl_looker *k, struct vl_diff_items *items,
+static struct vl_error *by_proc_modules(struct vl_comparison *k, struct vl_diff_items *items,
 					unsigned bit)
 {
 	struct vl_error *err;

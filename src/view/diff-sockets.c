@@ -33,7 +33,7 @@ static const char *protocol_of(const struct vl_table *t, size_t row)
 }
 
 /* The inode number of the first network namespace, that of PID 1. */
-static struct vl_error *first_netns(struct vl_looker *k, uint32_t *ret)
+static struct vl_error *first_netns(struct vl_comparison *k, uint32_t *ret)
 {
 	const enum vl_field need[] = { VL_F_NET_INUM };
 	uint64_t at;
@@ -51,7 +51,8 @@ static struct vl_error *first_netns(struct vl_looker *k, uint32_t *ret)
  * The inode identifies a socket. /proc/net has no sockets without a local port, and no closed TCP
  * sockets.
  */
-static struct vl_error *by_memory(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+static struct vl_error *by_memory(struct vl_comparison *k, struct vl_diff_items *items,
+				  unsigned bit)
 {
 	struct vl_table t;
 	struct vl_error *err;
@@ -105,7 +106,7 @@ static void take_line(struct vl_diff_items *items, const char *protocol, const c
 }
 
 /* Was the kernel built without @protocol, so that /proc/net has no such file? */
-static bool lacks(const struct vl_looker *k, const char *protocol)
+static bool lacks(const struct vl_comparison *k, const char *protocol)
 {
 	const struct vl_kernel *kernel = k->g->attach->kernel;
 
@@ -113,7 +114,7 @@ static bool lacks(const struct vl_looker *k, const char *protocol)
 	       !vl_symbol(kernel, "inet6_create");
 }
 
-static struct vl_error *by_proc(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+static struct vl_error *by_proc(struct vl_comparison *k, struct vl_diff_items *items, unsigned bit)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
 		_cleanup_free_ char *buf = NULL, *text = NULL;

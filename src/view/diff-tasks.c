@@ -31,8 +31,8 @@ static bool is_ended(const struct seen_task *t, int32_t state)
 }
 
 /* Add the processes of the kernel's list, or only those that have ended. */
-static struct vl_error *walk_tasks(struct vl_looker *k, struct vl_diff_items *items, unsigned bit,
-				   bool only_ended)
+static struct vl_error *walk_tasks(struct vl_comparison *k, struct vl_diff_items *items,
+				   unsigned bit, bool only_ended)
 {
 	struct vl_fields fs = { .layout = vl_kernel_layout(k->g->attach->kernel) };
 	struct vl_walk w = { .stride = sizeof(struct seen_task) };
@@ -56,7 +56,8 @@ static struct vl_error *walk_tasks(struct vl_looker *k, struct vl_diff_items *it
 	return err;
 }
 
-static struct vl_error *by_task_list(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+static struct vl_error *by_task_list(struct vl_comparison *k, struct vl_diff_items *items,
+				     unsigned bit)
 {
 	return walk_tasks(k, items, bit, false);
 }
@@ -73,7 +74,7 @@ struct seen_pid {
 #define HLIST_HEAD 8
 #define HLIST_NODE 16
 
-static struct vl_error *by_pids(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+static struct vl_error *by_pids(struct vl_comparison *k, struct vl_diff_items *items, unsigned bit)
 {
 	const enum vl_field need[] = { VL_F_PIDNS_HEAD, VL_F_PID_TASKS,	    VL_F_PID_NUMBERS,
 				       VL_F_UPID_NR,	VL_F_XA_SHIFT,	    VL_F_XA_SLOTS,
@@ -131,8 +132,8 @@ static struct vl_error *by_pids(struct vl_looker *k, struct vl_diff_items *items
 #define CSS_SETS_MAX 1024
 
 /* Add the tasks of the list at @head, which is linked through task_struct.cg_list. */
-static struct vl_error *see_group(struct vl_looker *k, struct vl_diff_items *items, uint64_t head,
-				  unsigned bit)
+static struct vl_error *see_group(struct vl_comparison *k, struct vl_diff_items *items,
+				  uint64_t head, unsigned bit)
 {
 	const struct vl_layout *l = vl_kernel_layout(k->g->attach->kernel);
 	struct vl_fields fs = { .layout = l };
@@ -161,7 +162,8 @@ static struct vl_error *see_group(struct vl_looker *k, struct vl_diff_items *ite
 }
 
 /* Every task is in a css_set, except some that have ended: those are added from the list. */
-static struct vl_error *by_cgroups(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+static struct vl_error *by_cgroups(struct vl_comparison *k, struct vl_diff_items *items,
+				   unsigned bit)
 {
 	static const enum vl_field lists[] = { VL_F_CSS_SET_TASKS, VL_F_CSS_SET_MG_TASKS,
 					       VL_F_CSS_SET_DYING };
@@ -206,7 +208,7 @@ static struct vl_error *by_cgroups(struct vl_looker *k, struct vl_diff_items *it
 #define DIRENT_LEN 16
 #define DIRENT_NAME 19
 
-static struct vl_error *by_proc(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+static struct vl_error *by_proc(struct vl_comparison *k, struct vl_diff_items *items, unsigned bit)
 {
 	_cleanup_free_ char *buf = NULL;
 	struct vl_error *err;
@@ -233,8 +235,8 @@ static struct vl_error *by_proc(struct vl_looker *k, struct vl_diff_items *items
 typedef struct vl_error *(*find_fn)(struct vl_raw_guest *g, struct vl_live_tasks *ret);
 
 /* Add the processes that @find finds: the first threads of them. */
-static struct vl_error *see_leaders(struct vl_looker *k, struct vl_diff_items *items, unsigned bit,
-				    find_fn find)
+static struct vl_error *see_leaders(struct vl_comparison *k, struct vl_diff_items *items,
+				    unsigned bit, find_fn find)
 {
 	struct vl_live_tasks l = { .nr = 0 };
 	struct vl_error *err = find(k->g, &l);
@@ -250,17 +252,19 @@ static struct vl_error *see_leaders(struct vl_looker *k, struct vl_diff_items *i
 	return err;
 }
 
-static struct vl_error *by_slab(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+static struct vl_error *by_slab(struct vl_comparison *k, struct vl_diff_items *items, unsigned bit)
 {
 	return see_leaders(k, items, bit, vl_live_tasks_in_slab);
 }
 
-static struct vl_error *by_queues(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+static struct vl_error *by_queues(struct vl_comparison *k, struct vl_diff_items *items,
+				  unsigned bit)
 {
 	return see_leaders(k, items, bit, vl_live_tasks_on_cpus);
 }
 
-static struct vl_error *by_parents(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+static struct vl_error *by_parents(struct vl_comparison *k, struct vl_diff_items *items,
+				   unsigned bit)
 {
 	return see_leaders(k, items, bit, vl_live_tasks_of_parents);
 }

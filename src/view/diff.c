@@ -193,7 +193,7 @@ struct vl_error *vl_diff_read(const struct vl_raw_guest *g, struct vl_sys *sys, 
  * those that fail. If the kernel cannot answer at this moment that is an error, but with @final it
  * is noted as well.
  */
-static struct vl_error *go_ways(struct vl_looker *k, struct vl_diff_items *items, bool final,
+static struct vl_error *go_ways(struct vl_comparison *k, struct vl_diff_items *items, bool final,
 				bool own)
 {
 	struct vl_error *err = k->sys->ops->begin(k->sys);
@@ -236,7 +236,7 @@ static struct vl_error *go_ways(struct vl_looker *k, struct vl_diff_items *items
  * The same, with some tries. They go on in the same session, which has learned by then what pages
  * it needs.
  */
-static struct vl_error *try_ways(struct vl_looker *k, struct vl_diff_items *items, bool own)
+static struct vl_error *try_ways(struct vl_comparison *k, struct vl_diff_items *items, bool own)
 {
 	unsigned tries = vl_target_is_live(k->g->target) ? TRIES : DUMP_TRIES;
 	struct vl_error *err = NULL;
@@ -254,7 +254,7 @@ static struct vl_error *try_ways(struct vl_looker *k, struct vl_diff_items *item
 }
 
 /* The ways of @k that were gone, as bits. */
-static unsigned gone(const struct vl_looker *k)
+static unsigned gone(const struct vl_comparison *k)
 {
 	unsigned all = 0;
 
@@ -265,7 +265,7 @@ static unsigned gone(const struct vl_looker *k)
 }
 
 /* Those of them that show all items. */
-static unsigned whole(const struct vl_looker *k)
+static unsigned whole(const struct vl_comparison *k)
 {
 	unsigned all = gone(k);
 
@@ -275,7 +275,7 @@ static unsigned whole(const struct vl_looker *k)
 	return all;
 }
 
-static struct vl_error *look(struct vl_looker *k, struct vl_diff_items *items)
+static struct vl_error *look(struct vl_comparison *k, struct vl_diff_items *items)
 {
 	struct vl_sys *sys = k->sys;
 	struct vl_error *err;
@@ -299,7 +299,7 @@ static struct vl_error *look(struct vl_looker *k, struct vl_diff_items *items)
 }
 
 /* The same; once more if the guest did not hold still for an answer of its kernel. */
-static struct vl_error *look_again(struct vl_looker *k, struct vl_diff_items *items)
+static struct vl_error *look_again(struct vl_comparison *k, struct vl_diff_items *items)
 {
 	struct vl_error *err = look(k, items);
 
@@ -370,7 +370,8 @@ static void show_mark(struct vl_table *t, size_t column, const struct vl_diff_ki
 	t->nr_marked++;
 }
 
-static void show_items(struct vl_table *t, const struct vl_looker *k, const struct vl_diff_items *l)
+static void show_items(struct vl_table *t, const struct vl_comparison *k,
+		       const struct vl_diff_items *l)
 {
 	const struct vl_diff_kind *kind = k->kind;
 	unsigned seen = gone(k), all = whole(k);
@@ -397,7 +398,7 @@ struct vl_error *vl_diff_run(struct vl_raw_guest *g, struct vl_sys *sys,
 			     const struct vl_diff_kind *kind, struct vl_table *t)
 {
 	const struct timespec wait = { .tv_nsec = LOOK_NS };
-	struct vl_looker k = { .g = g, .sys = sys, .kind = kind };
+	struct vl_comparison k = { .g = g, .sys = sys, .kind = kind };
 	struct vl_diff_items now = { .v = NULL }, before = { .v = NULL };
 	struct vl_error *err = look_again(&k, &now);
 

@@ -30,7 +30,7 @@ struct vl_diff_items {
 struct vl_diff_kind;
 
 /* A comparison that is going on. */
-struct vl_looker {
+struct vl_comparison {
 	struct vl_raw_guest *g;
 	struct vl_sys *sys; /* the one that answers now */
 	const struct vl_diff_kind *kind;
@@ -44,7 +44,7 @@ struct vl_diff_way {
 	bool kernel;	  /* the kernel answers: only in an epoch */
 	bool own;	  /* its own code, beside a trusted one: else the way is left out */
 	bool part;	  /* it shows some items only: others are not hidden from it */
-	struct vl_error *(*go)(struct vl_looker *l, struct vl_diff_items *items, unsigned bit);
+	struct vl_error *(*go)(struct vl_comparison *l, struct vl_diff_items *items, unsigned bit);
 	/*
 	 * The fields that it reads, up to VL_NR_FIELDS: of a kernel without types all of them must
 	 * have been derived from its code. NULL: none.

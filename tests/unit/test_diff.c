@@ -48,14 +48,14 @@ static struct vl_error *see(struct vl_diff_items *items, unsigned bit)
 	return NULL;
 }
 
-static struct vl_error *first(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+static struct vl_error *first(struct vl_comparison *k, struct vl_diff_items *items, unsigned bit)
 {
 	(void)k;
 	looks++;
 	return see(items, bit);
 }
 
-static struct vl_error *other(struct vl_looker *k, struct vl_diff_items *items, unsigned bit)
+static struct vl_error *other(struct vl_comparison *k, struct vl_diff_items *items, unsigned bit)
 {
 	(void)k;
 	return see(items, bit);
