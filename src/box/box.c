@@ -25,7 +25,7 @@
 #include "../base/process.h"
 
 /* How often to check that the worker is alive, and so the latest time to notice its death. */
-#define LOOK_NS 10000000UL
+#define POLL_NS 10000000UL
 #define START_NS (10 * VL_NSEC_PER_SEC)
 /* What a worker's waits may add to a timeout. */
 #define PATIENCE_NS (3600 * VL_NSEC_PER_SEC)
@@ -287,7 +287,7 @@ enum vl_box_outcome vl_box_listen(struct vl_box *b, uint32_t answers, struct vl_
 		if (idle)
 			vl_wire_spin(b->wire, &b->wire->bell, seen);
 		if (idle)
-			vl_wire_sleep(&b->wire->bell, &b->wire->sleeps, seen, LOOK_NS);
+			vl_wire_sleep(&b->wire->bell, &b->wire->sleeps, seen, POLL_NS);
 		/* Check for its end only after a sleep: most answers take microseconds. */
 		if (idle && atomic_load(&b->wire->bell) == seen && vl_box_has_ended(b))
 			return VL_BOX_ENDED;

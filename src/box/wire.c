@@ -13,7 +13,7 @@
 #include "../syscall/answer.h"
 
 /* How often a waiting worker checks that its broker is still there. */
-#define LOOK_NS 200000000UL
+#define POLL_NS 200000000UL
 /* A wake-up of another CPU takes some 30 us in a virtual machine. */
 #define SPIN_NS 30000
 
@@ -120,7 +120,7 @@ bool vl_wire_hear(struct vl_wire *w, enum vl_channel_id id, int link, struct vl_
 		struct pollfd p = { .fd = link };
 
 		vl_wire_spin(w, &c->turn, 0);
-		vl_wire_sleep(&c->turn, &c->sleeps, 0, LOOK_NS);
+		vl_wire_sleep(&c->turn, &c->sleeps, 0, POLL_NS);
 		if (!atomic_load(&c->turn) && poll(&p, 1, 0) > 0)
 			return false;
 	}

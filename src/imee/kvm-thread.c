@@ -13,7 +13,7 @@
 #include "../base/clock.h"
 #include "kvm.h"
 
-#define LOOK_MS 100
+#define POLL_MS 100
 /* A request that is not served has ended after this many limits, whatever CPU it got. */
 #define IDLE_LIMITS 20
 
@@ -61,7 +61,7 @@ static void *watchdog(void *arg)
 			if (k->running)
 				pthread_kill(k->runner, VL_MACHINE_SIGNAL);
 		}
-		wait_ms(k, LOOK_MS);
+		wait_ms(k, POLL_MS);
 	}
 	pthread_mutex_unlock(&k->lock);
 	return NULL;

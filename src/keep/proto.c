@@ -23,7 +23,7 @@
 /* Timeout for a keeper to accept a connection. */
 #define DIAL_US 100000
 /* Longer than vl_keep_is_idle() holds the lock. */
-#define LOOK_US 200
+#define POLL_US 200
 
 struct vl_error *vl_keep_message_init(struct vl_keep_message *m)
 {
@@ -257,7 +257,7 @@ int vl_keep_lock(const char *key, unsigned int slot)
 			if (!patient)
 				break;
 			patient = false;
-			usleep(LOOK_US);
+			usleep(POLL_US);
 			continue;
 		}
 		/* A keeper that ended meanwhile has unlinked the file: lock the new one. */

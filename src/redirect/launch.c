@@ -73,7 +73,7 @@ static struct vl_error *died(void)
 }
 
 /* How often a wait for the program's process looks whether that has ended. */
-#define LOOK_MS 100
+#define POLL_MS 100
 
 /*
  * Wait for @fd, from which the program's process is to be heard. A traced process stops at
@@ -86,7 +86,7 @@ static bool wait_for(struct vl_redirect *r, int fd)
 		struct pollfd p[3] = { { fd, POLLIN, 0 },
 				       { r->terminal.fd, POLLIN, 0 },
 				       { r->link, POLLIN, 0 } };
-		int nr = poll(p, 3, LOOK_MS);
+		int nr = poll(p, 3, POLL_MS);
 
 		if (nr < 0 && errno != EINTR)
 			return false;
