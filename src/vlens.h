@@ -102,7 +102,7 @@ struct vl_stats {
 	uint64_t paused_longest_ns;   /* of one pause */
 	uint64_t pauses;
 	struct vl_answers answers;
-	uint64_t epochs;	/* clones made */
+	uint64_t epochs;	/* that have begun */
 	uint64_t kernel_calls;	/* calls into the guest's kernel */
 	uint64_t kvm_entries;	/* of vmst/kvm's vCPU; each returns to us once */
 	uint64_t kvm_exits;	/* its VM exits, with those that KVM serves itself */

@@ -162,7 +162,7 @@ static void add_name(struct vl_table *t, const struct process *all, size_t nr, s
 	VL_SAMPLE(t, GROUP_PROCS, count, name);
 }
 
-/* @boot: when the guest booted, ns of the epoch; 0: not known. */
+/* @boot: when the guest booted, in ns since 1970; 0: not known. */
 static void add_samples(struct vl_table *t, const struct process *all, size_t nr, size_t i,
 			uint64_t boot)
 {

@@ -38,7 +38,7 @@ void vl_export_names(struct vl_collector *c)
 
 /* ---- clock ---- */
 
-/* No clock of a guest is so far from the epoch: 2286. */
+/* No clock of a guest is so late: the year 2286, in ns since 1970. */
 #define CLOCK_MAX 9999999999999999999U
 
 void vl_export_clock(struct vl_collector *c)

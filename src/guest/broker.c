@@ -367,7 +367,7 @@ void vl_broker_stop(struct vl_guest *g)
 		end_worker(g);
 }
 
-/* --- the port --- */
+/* --- struct vl_sys --- */
 
 static bool is_hex(const char *text, size_t max)
 {

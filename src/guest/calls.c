@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The port of an open guest (struct vl_sys): calls of its kernel, by its worker. */
+/* struct vl_sys of an open guest: calls of its kernel, by its worker. */
 #include "internal.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Checks of results that come through the port of sys.h: they are untrusted. */
+/* Checks of results that come through struct vl_sys: they are untrusted. */
 #ifndef VLENS_ANSWER_H
 #define VLENS_ANSWER_H
 
@@ -17,11 +17,11 @@ int64_t vl_sys_check(const char *name, const struct vl_arg *args, size_t nr, int
  */
 size_t vl_sys_filled(const char *name, const struct vl_arg *arg, int64_t ret);
 
-/* Make a call through the port; *@ret has passed vl_sys_check(). Use no other way. */
+/* Make a call through @sys; *@ret has passed vl_sys_check(). Use no other way. */
 struct vl_error *vl_sys_call(struct vl_sys *sys, const char *name, const struct vl_arg *args,
 			     size_t nr, int64_t *ret);
 
-/* The same for open_read of the port, or for its calls if it has none. */
+/* The same for open_read, or for the calls that it consists of if @sys has none. */
 struct vl_error *vl_sys_open_read(struct vl_sys *sys, const char *path, int flags,
 				  enum vl_reads reads, void *buf, size_t len, int64_t *fd_ret,
 				  int64_t *n_ret);

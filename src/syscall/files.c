@@ -95,7 +95,7 @@ struct vl_error *vl_file_read(struct vl_sys *sys, const char *path, uint64_t off
 			vl_error_destroy(err);
 			return NULL;
 		}
-		/* A change of the guest is no failure of the call: the port limits such retries. */
+		/* A change of the guest is not a failure of the call. Epochs limit such retries. */
 		if (sys->missed ? ++missed > MAX_MISSED : !--tries)
 			return on_disk(sys, path, err);
 		vl_error_destroy(err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whole files out of a guest, over its port (struct vl_sys). */
+/* Whole files out of a guest, by struct vl_sys. */
 #ifndef VLENS_FILES_H
 #define VLENS_FILES_H
 

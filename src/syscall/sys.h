@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The port: an interface through which a kernel answers system calls. A guest implements it
- * (guest/); the tests implement it over the host's kernel, to test redirection without a guest.
+ * The interface by which a kernel answers system calls. A guest implements it (guest/); the tests
+ * implement it over the host's kernel, to test redirection without a guest.
  */
 #ifndef VLENS_SYS_H
 #define VLENS_SYS_H
@@ -88,8 +88,9 @@ struct vl_sys_ops {
 	void (*pull)(struct vl_sys *sys, uint64_t addr, void *buf, size_t len);
 	void (*reset)(struct vl_sys *sys);
 	/*
-	 * An epoch is one look at the guest. begin opens it (does nothing if one is open); end
-	 * closes it, and a guest that was held runs again. Descriptors end with the epoch.
+	 * In an epoch all answers are of one state of the guest. begin opens it (does nothing if
+	 * one is open); end closes it, and a guest that was held runs again. Descriptors end with
+	 * the epoch.
 	 */
 	struct vl_error *(*begin)(struct vl_sys *sys);
 	/*
