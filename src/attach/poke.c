@@ -43,8 +43,8 @@ static bool find_list(const struct vl_attach *a, uint64_t *vec, uint32_t *nr)
 #define CALL_LEN 5
 
 /*
- * Does the entry at @entry of a change at @va lead out of the kernel's text? Who meets the int3
- * goes where the entry says. ftrace does that, for the microseconds of the change.
+ * Does the entry at @entry of a change at @va lead out of the kernel's text? A CPU that meets the
+ * int3 goes where the entry says. ftrace does that, for the microseconds of the change.
  */
 static bool leads_out(const struct vl_attach *a, bool smp, const unsigned char *entry,
 		      uint64_t size, uint64_t va)

@@ -13,7 +13,7 @@
 /* The slowest tick is 10 ms (CONFIG_HZ=100); a busy CPU misses none. */
 #define TICK_NS 2000000L
 #define TICK_LOOKS 12
-/* A larger step between two looks: the value is no tick counter. */
+/* A larger step between two looks: the value is not a tick counter. */
 #define TICKS_MOST 1000
 
 /* How many vCPUs run our kernel, run another one, or have paging off. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A kernel's own page table (swapper_pg_dir) is known by its shape: nothing in the user half, the
- * image of the kernel in the last slot. Of all pages with this shape only that one is mapped by
- * itself, as it lies in the kernel's image. From there the interrupt table is found by its gates,
- * which lead into the image.
+ * image of the kernel in the last slot. Only one of the pages with this shape is mapped by itself,
+ * as it lies in the kernel's image. From there the interrupt table is found by its gates, which
+ * lead into the image.
  */
 #include "search.h"
 

@@ -128,8 +128,8 @@ struct found {
 };
 
 /*
- * What others have attached is no finding. An int3 is one, unless the kernel is changing the site
- * at this moment: vl_trusted_recheck() finds out. In all cases the trusted form runs.
+ * What others have attached is not a finding. An int3 is a finding, unless the kernel is changing
+ * the site at this moment: vl_trusted_recheck() finds out. In all cases the trusted form runs.
  */
 static void found(void *ctx, const struct vl_trust_finding *f)
 {

@@ -49,7 +49,7 @@ int vl_run_lock(unsigned int ms, const char *name)
 		if (fd < 0)
 			return VL_LOCK_NONE;
 		fd = wait_for(fd, deadline);
-		/* A file that was removed meanwhile (tidy.c) is no lock any more: try again. */
+		/* A file that was removed meanwhile (tidy.c) is not a lock any more: try again. */
 		if (fd < 0 || fstat(fd, &st) || st.st_nlink)
 			return fd;
 		close(fd);

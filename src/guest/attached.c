@@ -45,7 +45,7 @@ static bool same(const struct thing *a, const struct thing *b)
 
 /* --- names --- */
 
-/* Who is called by the ftrace_ops at @ops? */
+/* Name the function that the ftrace_ops at @ops calls. */
 static void name_ftrace(struct look *w, uint64_t ops, char *buf, size_t size)
 {
 	const struct vl_kernel *k = w->g->raw.attach->kernel;

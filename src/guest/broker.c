@@ -18,7 +18,7 @@
 #define ATTACH_CPU_NS (VL_ATTACH_NS + VL_NSEC_PER_SEC / 2)
 /* To begin an epoch takes some ten calls, and the wait for its turn (host/pause.c: 5 s). */
 #define BEGIN_NS (20 * VL_NSEC_PER_SEC)
-/* CPU time of one epoch: also bounds a worker for which nobody waits. */
+/* CPU time of one epoch: also bounds a worker that the broker does not wait for. */
 #define CPU_NS (120 * VL_NSEC_PER_SEC)
 /*
  * Answers that wait go to the next epoch if that begins so soon: the program does not stand still.

@@ -253,7 +253,7 @@ static void tidy(DIR *dir, uint64_t *total_ret, char oldest[NAME_MAX + 1])
 	}
 }
 
-/* What is removed stays usable where it is open. */
+/* A file that is removed stays usable where it is open. */
 bool vl_spool_tidy(const char *path, uint64_t index)
 {
 	DIR *dir = opendir(path);
@@ -323,7 +323,10 @@ static struct vl_error *make(int fd, uint64_t at, const char *dir, const char *p
 						 "written",
 						 dir),
 				     "set VLENS_CACHE_DIR to a directory that can be written");
-	/* What is unpacked has no name: a tool that is ended leaves the empty file of the lock. */
+	/*
+	 * The unpacked file has no name while it is written: a tool that is ended leaves the empty
+	 * file of the lock.
+	 */
 	out = vl_file_unnamed(dir);
 	named = out < 0;
 	err = unpack(fd, at, named ? lock : out, dir);

@@ -216,7 +216,7 @@ static struct vl_error *settle_flight(struct vl_guest *g, struct vl_message *m)
 	 */
 	if (vl_snapshot_asked(g->session->snapshot) > REPEAT_MAX)
 		g->session->ask.tries = g->session->ask.takes = 0;
-	/* Nothing was asked for, so this is no error; but the epoch has to end. */
+	/* Nothing was asked for, so this is not an error; but the epoch has to end. */
 	if (err)
 		err = cut(g, err);
 	return err ? err : no_answers(m);

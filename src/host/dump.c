@@ -158,10 +158,10 @@ static const struct {
 	{ "QFI\xfb", "a snapshot in a disk image", vl_dump_load_qcow2 },
 };
 
-/* Less is no machine's memory that could be searched. */
+/* The least size, in bytes, of a flat image that is searched. */
 #define FLAT_LEAST (4UL << 20)
 
-/* Is @head, of a file that begins like none of those, a text? Memory begins with what is none. */
+/* Is @head, of a file that begins like none of those, a text? Memory does not begin with text. */
 static bool is_text(const unsigned char *head, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

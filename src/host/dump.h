@@ -39,7 +39,7 @@ struct vl_error *vl_dump_load_stream_at(struct vl_target *t, struct vl_dump *d, 
 
 /*
  * In a box: the memory of @elf, a file of @size bytes without segments. *@done_ret is false if it
- * is no core of Xen.
+ * is not a core of Xen.
  */
 struct vl_error *vl_dump_find_xen(struct Elf *elf, int fd, uint64_t size, struct vl_facts *ret,
 				  bool *done_ret);
@@ -60,10 +60,13 @@ struct vl_error *vl_dump_open_file(const char *path, int *fd_ret, struct stat *s
 void vl_dump_set_file(struct vl_target *t, struct vl_dump *d, int fd, const struct stat *st);
 /* The run id of a file. */
 void vl_dump_run_id(const struct stat *st, char ret[VL_RUN_ID]);
-/* What is known of @t's file is so of its part @choice only: its run id is another one for each. */
+/*
+ * Use the part @choice of @t's file. Each part has a run id of its own, and so kept data of its
+ * own.
+ */
 struct vl_error *vl_dump_set_choice(struct vl_target *t, const char *choice);
 
-/* The error for a file that is no dump: what it is, if its first bytes tell. */
+/* The error for a file that is not a dump: what it is, if its first bytes tell. */
 struct vl_error *vl_dump_unknown(int fd) __attribute__((returns_nonnull));
 /* The error for a cut file; @need 0: its headers are cut off, so the full size is not known. */
 struct vl_error *vl_dump_truncated(uint64_t need, uint64_t have) __attribute__((returns_nonnull));

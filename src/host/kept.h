@@ -62,10 +62,10 @@ struct vl_error *vl_kept_store(struct vl_target *t, enum vl_kept kind, const cha
 			       const void *data, size_t size);
 
 /*
- * Of several tools that need a first attach to a run, one makes it. Wait @wait_ns at most for
- * our turn, which lasts until vl_kept_end_turn(). True: the attach on file was stored at @since
- * or later, by the file system's clock (CLOCK_REALTIME_COARSE): another tool has made it. After
- * the timeout the caller may go on without a turn.
+ * If several tools need a first attach to a run, one of them makes it. Wait @wait_ns at most for
+ * our turn, which lasts until vl_kept_end_turn(). True: the attach on file was stored at @since or
+ * later, by the file system's clock (CLOCK_REALTIME_COARSE): another tool has made it. After the
+ * timeout the caller may go on without a turn.
  */
 bool vl_kept_turn(struct vl_target *t, const struct timespec *since, uint64_t wait_ns);
 void vl_kept_end_turn(struct vl_target *t);

@@ -280,7 +280,9 @@ static struct vl_error *check_encrypted(struct vl_qmp *qmp)
 	return enabled ? vl_target_encrypted() : NULL;
 }
 
-/* Make the RAM map. Of several tools one asks the monitor, and the others use its answer. */
+/*
+ * Make the RAM map. If several tools need it, one asks the monitor and the others use its answer.
+ */
 static struct vl_error *know_ram_map(struct vl_target *t)
 {
 	struct vl_error *err;

@@ -223,7 +223,7 @@ struct vl_error *vl_rammap_by_kmod(struct vl_target *t)
 
 /*
  * May @vma be memory of a guest? QEMU's buffer for translated code is executable. A device's
- * memory is no regular file, and to read it might act.
+ * memory is not a regular file, and to read it might act.
  */
 static bool is_piece(struct vl_target *t, const struct vl_vma *vma)
 {

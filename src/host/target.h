@@ -136,7 +136,7 @@ void vl_target_list_kvm(void (*fn)(void *ctx, pid_t pid), void *ctx);
 /*
  * The names (vl_target_open()) of all guests of this host: libvirt's domains at
  * @uri (NULL: its default) that run, QEMUs that libvirt does not manage, and others on KVM. With
- * @uri NULL, a libvirt that is missing or refuses access is no error. *@ret is malloc'ed, for
+ * @uri NULL, a libvirt that is missing or refuses access is not an error. *@ret is malloc'ed, for
  * vl_host_guests_free().
  */
 struct vl_error *vl_host_guests(const char *uri, char ***ret, size_t *nr_ret);
@@ -160,8 +160,8 @@ const char *vl_target_name(const struct vl_target *t);
 pid_t vl_target_pid(const struct vl_target *t);
 
 /*
- * Has its hypervisor paused the guest, by the monitor? False, too, where nobody can be asked, and
- * of a dump.
+ * Has its hypervisor paused the guest, by the monitor? False, too, where no monitor can be asked,
+ * and for a dump.
  */
 bool vl_target_is_suspended(struct vl_target *t);
 
@@ -202,7 +202,7 @@ bool vl_target_has_vcpus(const struct vl_target *t);
 unsigned int vl_target_kernel(const struct vl_target *t);
 
 /*
- * Some memory has no addresses: a flat image, or the mappings of a hypervisor that nobody can ask.
+ * Some memory has no addresses: a flat image, or the mappings of a hypervisor that cannot be asked.
  * Its RAM map has each piece of it at a place of its own, the first at 0. A placement says where
  * the pieces, or parts of them, may lie in the guest. attach/search.h finds the right one.
  */
@@ -227,7 +227,7 @@ bool vl_target_placement(const struct vl_target *t, unsigned int i, struct vl_pl
 
 /*
  * Place the memory by placement @i; 0: undo that. Call this before RAM is mapped by others. What
- * the placement leaves out is no RAM any more.
+ * the placement leaves out is not RAM any more.
  */
 struct vl_error *vl_target_place(struct vl_target *t, unsigned int i);
 

@@ -9,7 +9,7 @@
 #include "../base/array.h"
 #include "trace.h"
 
-/* What is derived beside the fields: the offset of the timekeeper (struct vl_layout), TK_AT. */
+/* Derived beside the fields: the offset of the timekeeper (struct vl_layout), TK_AT. */
 enum { VL_DERIVE_TK_AT = VL_NR_FIELDS, VL_NR_DERIVED };
 
 /* Where a field shows itself: in lines of @function that match @pattern. */

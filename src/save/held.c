@@ -217,7 +217,7 @@ struct vl_error *vl_held_copy(struct vl_passes *p, uint64_t deadline)
 {
 	const size_t wanted = p->held.nr;
 	struct vl_error *err = copy_marked(p, deadline);
-	/* What is left of the marked pages is looked at first. */
+	/* Marked pages that are left are read first. */
 	bool all = p->held.nr == wanted || vl_now_ns() < deadline;
 
 	if (!err)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is copied while the guest is held: the marked pages, and then, as long as time is left, all
- * pages that have changed since the last pass. Pages near marked ones are looked at first.
+ * The copy that is made while the guest is held: the marked pages, and then, as long as time is
+ * left, all pages that have changed since the last pass. Pages near marked ones are looked at
+ * first.
  */
 #ifndef VLENS_SAVE_HELD_H
 #define VLENS_SAVE_HELD_H

@@ -243,7 +243,7 @@ struct vl_error *vl_memory_read(struct vl_memory *m, size_t i, uint64_t off, voi
 
 	if (!err || err->code != VL_ERR_FAULT)
 		return err;
-	/* A page of failed memory, or one that is served by nobody. */
+	/* A page of failed memory, or a page that no process serves. */
 	for (size_t at = 0; at < len; at += VL_PAGE_SIZE) {
 		unsigned char *page = (unsigned char *)buf + at;
 

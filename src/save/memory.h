@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A guest's memory as a sequence of runs that may hold data. What was never touched costs nothing.
+ * A guest's memory as a sequence of runs that may hold data. Memory that was never touched costs
+ * nothing.
  */
 #ifndef VLENS_SAVE_MEMORY_H
 #define VLENS_SAVE_MEMORY_H

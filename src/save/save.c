@@ -328,7 +328,10 @@ static struct vl_error *save_whole(struct save *s)
 
 /* ---- all of it ---- */
 
-/* Has the file system room for the data? What is zeros takes none, but only a look shows it. */
+/*
+ * Does the data fit into the file system? Pages of zeros take no space, but they must be read to be
+ * known.
+ */
 static struct vl_error *check_room(struct save *s)
 {
 	const uint64_t room = vl_output_room(&s->out);

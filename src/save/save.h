@@ -4,7 +4,7 @@
  * range of RAM, and notes with the registers of each vCPU (CORE and QEMU). The kernel's own note,
  * VMCOREINFO, is added as it lies in memory. A note VLENS says how the file was made.
  *
- * What is saved is not looked at, but for zeros and that note.
+ * The content of pages is not read, but for zeros and that note.
  */
 #ifndef VLENS_SAVE_H
 #define VLENS_SAVE_H
