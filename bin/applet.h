@@ -49,7 +49,7 @@ struct applet {
 
 struct applet_table;
 
-/* A command that is no applet: `vlens NAME …`. It has an applet's row, or a function. */
+/* A command that is not an applet: `vlens NAME …`. It has an applet's row, or a function. */
 struct command {
 	const char *name;
 	const struct applet *applet;

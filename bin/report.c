@@ -382,7 +382,7 @@ int close_stdout(const char *applet, int status)
 	int error;
 
 	errno = 0;
-	/* A stdout that was closed from the start (>&-) is no error without output. */
+	/* A stdout that was closed from the start (>&-) is not an error without output. */
 	if (fclose(stdout) && (pending || failed || errno != EBADF))
 		failed = true;
 	if (!failed)

@@ -351,7 +351,7 @@ static void put_json(json_object *o, int flags)
 		for (n = 0; text[n] && (unsigned char)text[n] < 0x7f;)
 			n++;
 		if (!n) {
-			/* The NUL at the end is no part of a character. */
+			/* The NUL at the end is not part of a character. */
 			n = vl_text_utf8(text, 4, &c);
 			n = n ? n : 1;
 		}

@@ -55,7 +55,7 @@
  *	Guest memory, copied, with no mapping. Returns less than length where memory
  *	ends, and at a signal.
  *	  EFAULT    nothing at the first byte, or a bad buffer
- *	  EINVAL    the offset is no guest physical address (2^52 or more)
+ *	  EINVAL    the offset is not a guest physical address (2^52 or more)
  *	  EINTR     a signal came before the first byte
  *	  ENOTCONN  not attached
  *	  ESRCH     the guest is gone

@@ -148,7 +148,7 @@ static bool watch_once(struct watch_guest *g, struct vl_watch_options *o, uint64
 	*gone_ret = false;
 	*err_ret = vl_guest_watch(g->guest, o, &g->round);
 	now = vl_now_ns();
-	/* What was read of a kernel that no longer runs is no event. */
+	/* What was read of a kernel that no longer runs is not an event. */
 	if (*err_ret || g->round.nr || now - *checked >= CHECK_EVERY) {
 		if (!is_there(g, gone_ret, &unknown)) {
 			forget(g);

@@ -362,7 +362,7 @@ static struct vl_error *check_image(struct vl_checker *c)
 			  false);
 	note_unverified(c, &t);
 	vl_table_deinit(&t);
-	/* A trusted kernel that is damaged, or of another build, is no reason to be content. */
+	/* A trusted kernel that is damaged, or of another build, is an error. */
 	if (!err || err->code != VL_ERR_ARG || err->os_errno != ENOENT)
 		return err;
 	note_text(c, "the kernel's text", "not compared: there is no trusted kernel of its build",

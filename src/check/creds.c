@@ -78,10 +78,11 @@ static void check_acting(struct vl_checker *c, const struct vl_checked_task *t, 
 
 /*
  * What the kernel keeps of a program's start and of changes of credentials since then. It notes in
- * the process's memory (MMF_DUMPABLE, two bits) that nobody may trace it: at each change of its
- * user, or gain of capabilities, by a program's start or by a call (commit_creds()). The value is
- * fs.suid_dumpable, or 1 where credentials were never changed. Each process counts the programs
- * that it has executed, from its parent's number on, and keeps that (task_struct.parent_exec_id).
+ * the process's memory (MMF_DUMPABLE, two bits) that the process must not be traced: at each change
+ * of its user, or gain of capabilities, by a program's start or by a call (commit_creds()). The
+ * value is fs.suid_dumpable, or 1 where credentials were never changed. Each process counts the
+ * programs that it has executed, from its parent's number on, and keeps that
+ * (task_struct.parent_exec_id).
  */
 struct history {
 	uint64_t init, groups; /* the kernel's first credentials, and their groups */

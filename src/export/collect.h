@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Collects the metrics of a guest in one look, in the worker: by raw reads, without a question and
- * without a pause. What the guest's kernel lacks, or keeps in a way that is not known, is absent.
+ * without a pause. A metric that the guest's kernel lacks, or keeps in a way that is not known, is
+ * left out.
  */
 #ifndef VLENS_EXPORT_COLLECT_H
 #define VLENS_EXPORT_COLLECT_H
@@ -9,7 +10,7 @@
 #include "../view/sample.h"
 #include "rows.h"
 
-/* What the parts of a look share. */
+/* Shared by the parts of a look. */
 struct vl_collector {
 	struct vl_raw_guest *g;
 	const struct vl_kernel *k;

@@ -31,9 +31,9 @@ struct vl_growing {
 };
 
 /*
- * Append the metrics of @nr guests to @out. A row that is no sample of a known metric is left out,
- * and so is a second one of a guest with the same metric and labels: a reader would refuse all of
- * the text.
+ * Append the metrics of @nr guests to @out. A row is left out if it is not a sample of a known
+ * metric, and so is a second one of a guest with the same metric and labels: a reader would refuse
+ * all of the text.
  */
 void vl_export_write(struct vl_growing *out, const struct vl_exported *guests, size_t nr,
 		     enum vl_export_format format);

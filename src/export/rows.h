@@ -2,7 +2,7 @@
 /*
  * Metrics of a guest as rows of a table: the worker fills it (collect.h), the broker adds to it
  * (choose.h), and format.h writes it as text. A row is one sample: a metric, its value, its labels.
- * A row about a process is no sample: choose.h makes samples of some of them.
+ * A row about a process is not a sample: choose.h makes samples of some of them.
  */
 #ifndef VLENS_EXPORT_ROWS_H
 #define VLENS_EXPORT_ROWS_H

@@ -11,7 +11,7 @@
 
 #define PF_KTHREAD 0x00200000U /* include/linux/sched.h */
 
-/* What is read of a process behind its task_struct. */
+/* The data of a process that lie behind its task_struct. */
 struct process {
 	const struct record *r;
 	struct linked f;

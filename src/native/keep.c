@@ -7,7 +7,7 @@
  * the same program. It is bound to what it was made from: the state of the vCPU, the code that is
  * replaced, and each page of text that was read. If one of these differs, none of it is used.
  *
- * What is kept comes from a process that ran the guest's code, and so perhaps from the guest. It
+ * The kept code comes from a process that ran the guest's code, so the guest may have made it. It
  * is used only where the guest's code runs anyway.
  */
 #include "native.h"

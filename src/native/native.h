@@ -345,7 +345,7 @@ void vl_native_unmap_old(struct vl_executor_state *e);
 uint64_t vl_native_put_stack(struct vl_executor_state *e, uint64_t va);
 /* *@va_ret: the kernel's address for @at, a low one or what that folds to. False: not a stack's. */
 bool vl_native_stack_va(const struct vl_executor_state *e, uint64_t at, uint64_t *va_ret);
-/* The number of the stack that rsp can be in: 0 is the clone's own; -1: @at is no stack's. */
+/* The number of the stack that rsp can be in: 0 is the clone's own; -1: @at is not a stack's. */
 int vl_native_which_stack(const struct vl_executor_state *e, uint64_t at);
 /* The low addresses of stack @which: [*@start_ret, *@end_ret) */
 void vl_native_stack_span(const struct vl_executor_state *e, int which, uint64_t *start_ret,

@@ -17,7 +17,7 @@
 /* Lists of places with code. Elements that depend on the working folder are removed. */
 static const struct {
 	const char *name, *parted_by;
-	bool words; /* an element without a slash is no path */
+	bool words; /* an element without a slash is not a path */
 } lists[] = {
 	{ "LD_LIBRARY_PATH", ":;", false }, { "LD_PRELOAD", ": ", true },
 	{ "LD_AUDIT", ":", true },	    { "PYTHONPATH", ":", false },

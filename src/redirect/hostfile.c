@@ -460,7 +460,7 @@ static int64_t readlink_fd(struct vl_trap *t, int fd, uint64_t addr, int size)
 	if (size <= 0)
 		return -EINVAL;
 	n = readlinkat(fd, "", buf, sizeof(buf));
-	if (n < 0) /* ENOENT: it is no link */
+	if (n < 0) /* ENOENT: it is not a link */
 		return errno == ENOENT ? -EINVAL : -errno;
 	if (n > size)
 		n = size;

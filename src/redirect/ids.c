@@ -114,7 +114,7 @@ struct vl_error *vl_h_kill(struct vl_trap *t)
 	return NULL;
 }
 
-/* The process of pidfd @fd of ours; 0: it is no pidfd. */
+/* The process of pidfd @fd of ours; 0: it is not a pidfd. */
 static pid_t pid_of(int fd)
 {
 	return (pid_t)vl_proc_number("Pid", 10, 0, "/proc/self/fdinfo/%d", fd);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ioctl. Queries of an open file of the guest: how namespaces are related (lsns),
- * which flags a file has (lsattr). For each the file is opened again in the guest.
- * Of the host's files only terminals take commands: allow.c has the harmless ones,
- * this file those that are refused.
+ * ioctl. Queries of an open file of the guest: how namespaces are related (lsns), which flags a
+ * file has (lsattr). For each the file is opened again in the guest. Only terminals of the host
+ * take commands: allow.c has the harmless ones, this file those that are refused.
  */
 #include <errno.h>
 #include <fcntl.h>

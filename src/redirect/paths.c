@@ -317,7 +317,7 @@ static bool is_called(const struct vl_trap *t, const char *names)
 }
 
 /*
- * Is @name the target of a link in /proc/PID/fd that is no file ("socket:[123]")? ps checks
+ * Is @name the target of a link in /proc/PID/fd that is not a file ("socket:[123]")? ps checks
  * whether the target is a terminal.
  */
 static bool is_no_name(const char *name)
@@ -422,7 +422,7 @@ static int name_of(struct vl_trap *t, int fd, char *buf, size_t size)
 /*
  * Resolve the string at @addr of the program against @dirfd. 0, or -errno for
  * the program. An empty path names the descriptor itself: ->file when it is
- * one that we gave, else ->empty; AT_FDCWD is no descriptor.
+ * one that we gave, else ->empty; AT_FDCWD is not a descriptor.
  */
 int vl_resolve(struct vl_trap *t, int dirfd, uint64_t addr, struct vl_where *ret)
 {

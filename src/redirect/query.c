@@ -249,7 +249,7 @@ struct vl_error *vl_h_query(struct vl_trap *t)
 		dirfd = (int)t->args[0];
 		at = 1;
 	}
-	if (!ask_guest(t, dirfd, t->args[at], &answered)) /* the row's text is no link */
+	if (!ask_guest(t, dirfd, t->args[at], &answered)) /* the row's text is not a link */
 		return NULL;
 	if (t->where.file)
 		snprintf(t->where.path, sizeof(t->where.path), "%s", t->where.file->path);

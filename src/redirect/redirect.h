@@ -124,7 +124,7 @@ enum vl_redirect_refused {
 	VL_REFUSED_CHANGE,    /* to change something of the guest over netlink */
 	VL_REFUSED_TERMINAL,  /* a new terminal */
 	VL_REFUSED_TRACE,     /* to trace a process */
-	VL_REFUSED_PROGRAM,   /* to run a file that is no program of this host; what: its path */
+	VL_REFUSED_PROGRAM,   /* to run a file that is not a program of this host; what: its path */
 	VL_REFUSED_PROCESSOR, /* to run a program that asks the processor; what: its path */
 	VL_REFUSED_LOADER,    /* to run the loader for its list of libraries; what: its path */
 	VL_REFUSED_NAMESPACE, /* to enter or make a namespace */

@@ -31,7 +31,7 @@ struct vl_argspec {
 		A_INT,
 		A_PATH,	  /* a path; relative to the cwd */
 		A_DIRFD,  /* the descriptor the next A_PATH is relative to */
-		A_STR,	  /* a string that is no path */
+		A_STR,	  /* a string that is not a path */
 		A_IN,	  /* n bytes, may be NULL */
 		A_OUT,	  /* n bytes, may be NULL */
 		A_INOUT,  /* n bytes, may be NULL */

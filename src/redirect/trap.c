@@ -170,7 +170,7 @@ void vl_answer(struct vl_trap *t)
 		resp.error = t->ret;
 	else
 		resp.val = t->ret;
-	/* ENOENT, if a signal ended the call or the task meanwhile, is no error. */
+	/* ENOENT, if a signal ended the call or the task meanwhile, is not an error. */
 	ioctl(t->r->listener, SECCOMP_IOCTL_NOTIF_SEND, &resp);
 	t->sent = true;
 	t->r->asked = 0;

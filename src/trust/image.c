@@ -212,8 +212,8 @@ static bool ends_in(const char *name, const char *end)
 }
 
 /*
- * Read @path. @named: the user has named it. Of the files in a directory only kernels and packages
- * are read, and links are not followed. What cannot be opened there is skipped.
+ * Read @path. @named: the user has named it. In a directory only kernels and packages are read, and
+ * links are not followed. What cannot be opened there is skipped.
  */
 static struct vl_error *any(struct walk *w, const char *path, bool named, unsigned depth)
 {

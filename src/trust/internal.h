@@ -37,7 +37,7 @@ struct vl_trust {
 	struct vl_trust_part text;
 	bool movable; /* the file has relocation lists */
 	bool placed;
-	/* What is still to be added to the values in the lists: see vl_trust_own(). 0: nothing. */
+	/* The number to add to the values in the lists: see vl_trust_own(). 0: nothing. */
 	uint64_t pending;
 	int32_t *lists[VL_TRUST_LISTS];
 	size_t nr_list[VL_TRUST_LISTS];

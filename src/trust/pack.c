@@ -177,7 +177,7 @@ static bool is_read(const struct vl_ko *ko, size_t i)
 	       strcmp(name, "__dyndbg") != 0;
 }
 
-/* Fill with zeros what nobody reads, in @copy of the file: also the signature behind its end. */
+/* In @copy of the file, fill with zeros what is not read: also the signature behind its end. */
 static void blank(const struct vl_ko *ko, unsigned char *copy)
 {
 	Elf64_Ehdr head;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who has signed a kernel or a module, as the signature says. The signature is not checked: that
+ * The signer of a kernel or a module, as the signature names it. The signature is not checked: that
  * takes the distribution's certificate. The name is only as good as the way that the file came.
  */
 #ifndef VLENS_TRUST_SIGNATURE_H

@@ -30,7 +30,7 @@ struct vl_trust;
 /*
  * Open the kernel in @elf, @len bytes: an ELF file (vmlinux) and, where the kernel can be moved,
  * the relocation list that follows it in a vmlinuz. @elf is copied. On success the caller owns
- * *@ret. VL_ERR_ARG: this is no kernel, or it is damaged.
+ * *@ret. VL_ERR_ARG: this is not a kernel, or it is damaged.
  */
 struct vl_error *vl_trust_open(const void *elf, size_t len, struct vl_trust **ret);
 
@@ -248,7 +248,7 @@ struct vl_trust_set;
 
 /*
  * Open the module in @file (.ko, not compressed), @len bytes, which are copied. On success the
- * caller owns *@ret. VL_ERR_ARG: this is no module, or it is damaged.
+ * caller owns *@ret. VL_ERR_ARG: this is not a module, or it is damaged.
  */
 struct vl_error *vl_trust_module_open(const void *file, size_t len, struct vl_trust **ret);
 

@@ -84,7 +84,7 @@ static bool is_hex(struct part p, size_t len)
 	return p.len == len;
 }
 
-/* Copy @p with its escapes resolved, each of which has two digits. False: it is no name. */
+/* Copy @p with its escapes resolved, each of which has two digits. False: it is not a name. */
 static bool unescape(struct part p, char buf[VL_CONTAINER_ID_MAX])
 {
 	size_t n = 0;

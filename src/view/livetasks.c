@@ -206,7 +206,7 @@ static void see_deadline_node(void *ctx, uint64_t node)
 
 static void walk_tree(struct queues *q, uint64_t root, void (*see)(void *ctx, uint64_t node))
 {
-	/* On a running guest the tree changes. What is missed is in a later look. */
+	/* On a running guest the tree changes. A later look has the tasks that this one misses. */
 	vl_tree_each(q->g, word(q->g, root), QUEUE_MAX, see, q);
 }
 
@@ -451,7 +451,7 @@ static void see_list(struct vl_raw_guest *g, struct vl_live_tasks *l, uint64_t h
 	size_t nr;
 
 	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, 0);
-	/* A list that has gone with its task is no error: others are complete. */
+	/* A list that has gone with its task is not an error: others are complete. */
 	vl_error_destroy(vl_collect(g, &w, &fs, "the children", &nr));
 	at = w.records;
 	for (size_t i = 0; i < nr && *left; i++, --*left)

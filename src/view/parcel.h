@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The result of a view, serialized by its worker in the box. The taker trusts none of it: each
- * count, length and kind is checked, and a parcel that does not fit is no result.
+ * count, length and kind is checked, and a parcel that does not fit is refused.
  */
 #ifndef VLENS_PARCEL_H
 #define VLENS_PARCEL_H

@@ -31,7 +31,10 @@ static const struct limit {
 	{ "UPTIME", 0, 100 * YEAR_NS, false },
 	/* Five levels of paging, include/asm/page_64_types.h. */
 	{ "VSZ", 0, 1L << 56, false },
-	/* A page counts as often as it is mapped, so RAM is no limit: one of a memfd many times. */
+	/*
+	 * A page counts as often as it is mapped, a page of a memfd many times. So RAM is not a
+	 * limit.
+	 */
 	{ "RSS", 0, 1L << 56, false },
 	{ "TOTAL", 0, RAM_TIMES, true },
 	{ "USED", 0, RAM_TIMES, true },
@@ -96,7 +99,7 @@ struct vl_error *vl_plausible_table(struct vl_target *target, struct vl_table *t
 		const struct limit *l = limit_of(t->columns[k].name);
 		enum vl_cell_kind kind = t->columns[k].kind;
 
-		/* Addresses have no limit; USED of a module is no size. */
+		/* Addresses have no limit; USED of a module is not a size. */
 		if (!l ||
 		    (kind != VL_CELL_INT && kind != VL_CELL_UINT && kind != VL_CELL_SECONDS) ||
 		    (l->of_ram && kind != VL_CELL_UINT))

@@ -34,7 +34,7 @@ struct vl_raw_guest {
 	struct vl_error *why;	  /* this is why */
 	struct vl_reader *reader; /* NULL likewise */
 	struct vl_space space;	  /* the kernel's own */
-	/* Of a comparison with a trusted kernel: where the guest's own code answers; else NULL. */
+	/* In a comparison with a trusted kernel: where the guest's own code answers; else NULL. */
 	struct vl_sys *own;
 };
 

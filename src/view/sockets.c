@@ -54,7 +54,7 @@ static void add(struct sockets *all, const struct found *f)
 
 /*
  * Add all sockets of the table at @heads, which is of @protocol. A table that is not found, or
- * changes meanwhile, is no error: later kernels may have replaced it, and most sockets have an
+ * changes meanwhile, is not an error: later kernels may have replaced it, and most sockets have an
  * owner.
  */
 static void add_table(struct sockets *all, int protocol, enum vl_walk_kind kind, uint64_t heads,
@@ -178,7 +178,7 @@ static void add_unix(struct sockets *all)
 
 /* ---- processes' ---- */
 
-/* The struct sock of the open file @f; 0: it is no socket. */
+/* The struct sock of the open file @f; 0: it is not a socket. */
 static uint64_t sock_of(struct vl_raw_guest *g, const struct vl_used_file *f)
 {
 	uint16_t mode;

@@ -108,7 +108,7 @@ int vl_cell_compare(const struct vl_table *ta, const struct vl_cell *a, const st
 		    const struct vl_cell *b);
 
 /*
- * Format a cell that is no text: at most 32 bytes with the NUL, with a decimal point in every
+ * Format a cell that is not a text: at most 32 bytes with the NUL, with a decimal point in every
  * locale.
  */
 #define VL_CELL_TEXT_MAX 32

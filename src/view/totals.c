@@ -257,8 +257,8 @@ static void sample_cpu(struct vl_top_cpu *c, const uint64_t times[NR_CPUTIMES],
 	/*
 	 * If the host runs the CPU too little, the guest misses ticks, and counts less than the
 	 * time that has passed. As for a program in the guest, the uses are then shares of what was
-	 * counted. What a CPU has slept is counted when the sleep ends, so that of one that is idle
-	 * now is not known.
+	 * counted. The time that a CPU sleeps is counted when the sleep ends, so it is not known of
+	 * a CPU that is idle now.
 	 */
 	c->lost = VL_TOP_UNKNOWN;
 	if (was && !was->idles && !c->idles && all) {

@@ -97,10 +97,13 @@ static void note(void *ctx, const struct vl_trust_finding *found)
 	struct vl_trust_finding one = *found, *f = &one;
 	struct run *r = ctx;
 
-	/* What is attached there is none of the text's concern. */
+	/* An attachment there does not concern the text. */
 	if (f->kind == VL_TRUST_SWITCHED)
 		return;
-	/* What is being attached may not be in the lists of the kernel yet: read it again. */
+	/*
+	 * An attachment that is being made may not be in the kernel's lists yet: read the site
+	 * again.
+	 */
 	if (f->kind == VL_TRUST_ATTACHED && !is_known(r, f))
 		f->kind = VL_TRUST_POKE;
 	/* A tracer of all functions has tens of thousands of attachments. */
@@ -301,8 +304,8 @@ static struct vl_error *look(struct run *r)
 }
 
 /*
- * A branch out of the kernel that persists over all looks is a finding, not a transient state.
- * So is an int3 where the kernel is not changing its text.
+ * A branch out of the kernel that persists over all looks is a finding, not a transient state. An
+ * int3 where the kernel is not changing its text is a finding, too.
  */
 static void name_attachments(struct run *r)
 {
@@ -427,7 +430,7 @@ static void show_expected(struct vl_table *t, const struct run *r, const struct 
 		show_bytes(t, TR_EXPECTED, f->expected, f->len);
 }
 
-/* Is there a finding, which is no attachment, in the text of @t? */
+/* Is there a finding, which is not an attachment, in the text of @t? */
 static bool has_finding(const struct run *r, const struct vl_trust *t)
 {
 	uint64_t va;

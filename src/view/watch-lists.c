@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Modules and listening sockets of a watch: both lists are short and change seldom, so all of each
- * is read. What is new counts when a second walk sees it, too, and what is missing when two
- * walks do not.
+ * is read. A new item counts when a second walk sees it, too. An item has gone when two walks do
+ * not see it.
  */
 #include <netinet/in.h>
 #include <stdio.h>
@@ -146,7 +146,7 @@ static void see_listener(struct vl_watcher *w, uint64_t sk)
 		return;
 	describe(&k, i);
 	i->told = true;
-	/* What was there before the watch is no event. */
+	/* What was there before the watch is not an event. */
 	i->fresh = w->listeners.known;
 }
 

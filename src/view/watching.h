@@ -98,7 +98,7 @@ struct vl_watcher {
 
 /* ---- watch.c ---- */
 
-/* Begin to watch @g, which must outlive it and have a reader: what is there now is no event. */
+/* Begin to watch @g, which must outlive it and have a reader: what is there now is not an event. */
 struct vl_error *vl_watcher_open(struct vl_raw_guest *g, const struct vl_watch_options *o,
 				 struct vl_watcher **ret);
 void vl_watcher_close(struct vl_watcher *w);

@@ -82,7 +82,7 @@ static const struct patch patches[] = {
 	RETURN("rcu_barrier"),
 	RETURN("invoke_rcu_core"),
 	/*
-	 * A list that was copied in the middle of a change is no reason to BUG: the clone goes
+	 * A list that was copied in the middle of a change is not a reason to BUG: the clone goes
 	 * on, as a kernel without these checks does (lib/list_debug.c; since 6.6
 	 * ..._or_report).
 	 */

@@ -3,15 +3,13 @@
  * The guest's time. A clone has no running clock: its clocksource is made to
  * answer one value, the guest's present.
  *
- * What the present is, memory does not say exactly: the timekeeper knows the
- * last tick, and an idle guest stops its tick. But it is bounded. From below
- * by the latest moment that the guest left a trace of: the timekeeper's last
- * update, and when each CPU last went idle. From above by the next event each
- * CPU has programmed its timer for, as it has not come yet. A live guest's
- * clock also runs at the rate of ours, so the bounds of every look, taken
- * relative to the host's clock, hold for the later ones: they are kept, and
- * each look narrows them. If they contradict each other the guest was stopped
- * in between, and what was known is dropped.
+ * Memory does not show the present exactly: the timekeeper knows the last tick, and an idle guest
+ * stops its tick. But the present has bounds. The lower one is the latest moment of which the guest
+ * left a trace: the timekeeper's last update, and when each CPU last went idle. The upper one is
+ * the next event for which a CPU has programmed its timer, as it has not come yet. A live guest's
+ * clock also runs at the rate of ours, so the bounds of every look, taken relative to the host's
+ * clock, hold for the later ones: they are kept, and each look narrows them. If they contradict
+ * each other the guest was stopped in between, and what was known is dropped.
  */
 #include <string.h>
 
@@ -42,7 +40,7 @@ struct clocks {
 
 /*
  * A guest that runs is read past the snapshot: what its clocks are read from changes all the
- * time, and is no part of an answer.
+ * time, and is not part of an answer.
  */
 static bool read_clock(struct vl_clone *c, uint64_t va, void *buf, size_t len)
 {
