@@ -145,6 +145,9 @@ const struct option_row option_rows[] = {
 	{ "containers", OPT_CONTAINERS, NULL, SCOPE_CONTAINERS,
 	  "list its containers, from memory alone", NULL },
 
+	{ "quiet", OPT_QUIET, NULL, SCOPE_DIFF | SCOPE_COMPARE,
+	  "with --diff: only what is marked, and a line about all guests", NULL },
+
 	{ "guest", 'g', "GUEST", SCOPE_PEEK, "this guest; again for more", NULL },
 	{ "as", OPT_AS, "PROCESS", SCOPE_PEEK, "addresses are those of this process or container", NULL },
 	{ "depth", OPT_DEPTH, "N", SCOPE_PEEK, "follow pointers, N deep (0)", NULL },

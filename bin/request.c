@@ -357,6 +357,7 @@ bool request_option(struct request *r, void *ctx, int key, char *arg)
 		{ OPT_STATS, &r->stats },
 		{ OPT_DIFF, &r->diff },
 		{ OPT_CONTAINERS, &r->containers },
+		{ OPT_QUIET, &r->quiet },
 		{ OPT_STRICT, &r->strict },
 		{ OPT_RAW_NAMES, &r->raw_names },
 		{ OPT_UNVERIFIED, &r->unverified },
@@ -515,6 +516,9 @@ static bool take_all(struct request *r, take_fn *take, void *ctx)
 		usage_report(r->applet->name,
 			     "'--%s' and '--%s' are two lists: leave one of them out",
 			     option_name(OPT_CONTAINERS), option_name(OPT_DIFF));
+	else if (r->quiet && !r->diff)
+		usage_report(r->applet->name, "'--%s' goes with --%s", option_name(OPT_QUIET),
+			     option_name(OPT_DIFF));
 	else if (r->unverified && !r->trusted)
 		usage_report(r->applet->name, "'--%s' goes with --%s", option_name(OPT_UNVERIFIED),
 			     option_name(OPT_TRUSTED));

@@ -38,7 +38,7 @@ struct request {
 	enum vl_executor executor;
 	pid_t as;
 	const char *as_place; /* NULL: `as` has it; else place_find() does */
-	bool all, json, stats, diff, containers;
+	bool all, json, stats, diff, containers, quiet;
 	/*
 	 * An answer that may be of several moments, or something that could not be checked, is an
 	 * error.

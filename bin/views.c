@@ -155,6 +155,43 @@ static void print_verdict(const struct run *r, const struct view_job *jobs, size
 		printf("no %ss\n", what);
 }
 
+/* Leave only the rows of @t that are marked, for --quiet. */
+static void keep_marked(struct vl_table *t)
+{
+	int mark = vl_column_find(t->columns, "MARK", strlen("MARK"));
+	size_t kept = 0;
+
+	for (size_t i = 0; mark >= 0 && i < t->nr_rows; i++)
+		if (vl_table_cell(t, i, (size_t)mark)->kind != VL_CELL_NONE)
+			memmove(t->cells + kept++ * t->nr_columns, t->cells + i * t->nr_columns,
+				t->nr_columns * sizeof(*t->cells));
+	t->nr_rows = kept;
+}
+
+/* The last line of --quiet: one about all guests, also when nothing is marked. */
+static void print_sum(const struct run *r, const struct view_job *jobs, size_t nr)
+{
+	size_t marked = 0, with = 0, failed = 0;
+
+	if (!r->request->quiet || r->show.json)
+		return;
+	for (size_t i = 0; i < nr; i++) {
+		const struct vl_table *t = jobs[i].result;
+
+		marked += t->nr_marked;
+		with += t->nr_marked > 0;
+		failed += jobs[i].err != NULL;
+	}
+	printf("%zu guest%s: ", nr, nr == 1 ? "" : "s");
+	if (marked)
+		printf("%zu marked in %zu", marked, with);
+	else
+		fputs("nothing marked", stdout);
+	if (failed)
+		printf(", %zu not compared", failed);
+	putchar('\n');
+}
+
 /* In a file whose pages are of several moments, a mark can come from that. */
 static void report_moved(const struct run *r, const struct view_job *jobs, size_t nr)
 {
@@ -213,8 +250,11 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 	progress_begin(&progress, r->request->applet->name, nr == 1 ? jobs[0].spec : NULL, NULL);
 	view_each(jobs, nr, fn, r);
 	progress_end(&progress);
+	for (size_t i = 0; r->request->quiet && i < nr; i++)
+		keep_marked(&tables[i]);
 	show_print(&r->show, r->plural, parts, nr);
 	print_verdict(r, jobs, nr);
+	print_sum(r, jobs, nr);
 	report_moved(r, jobs, nr);
 	for (size_t i = 0; i < nr; i++) {
 		marked += tables[i].nr_marked;

@@ -415,6 +415,30 @@ only_others_failed() {
 	done
 }
 
+@test "--diff --quiet: only marked rows, a line about all guests, and a status for cron" {
+	use g61
+	local pid task
+	pid=$(some_pid)
+	task=$(task_of "$pid")
+	run --separate-stderr vps --diff --quiet "$D"
+	assert_status 0
+	assert_same "1 guest: nothing marked" "$output"
+	unlink_entry "$(address "$task:task_struct.tasks")"
+	run --separate-stderr vps --diff --quiet --no-headers -o pid,mark "$D"
+	assert_status 1
+	assert_same "$pid hidden from the task list,1 guest: 1 marked in 1" "$(xargs -L1 <<<"$output" | paste -sd,)"
+	# A guest that is marked does not hide one that failed.
+	run --separate-stderr vps --diff --quiet --no-headers -o pid "$D" qemu:1
+	assert_status 3
+	assert_same "$pid,2 guests: 1 marked in 1, 1 not compared" "$(xargs -L1 <<<"$output" | paste -sd,)"
+	[[ $stderr == "vps: qemu:1: "* ]] || fail "$stderr"
+	run --separate-stderr vps --diff --quiet -J "$D"
+	assert_status 1
+	assert_same "[$pid]" "$(jq -c '[.processes[].pid]' <<<"$output")"
+	run --separate-stderr vps --quiet "$D"
+	assert_usage vps "'--quiet' goes with --diff"
+}
+
 @test "a process taken out of the tree of ids is found, and is missing in /proc" {
 	use g61
 	local pid node shift index
