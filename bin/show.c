@@ -266,6 +266,9 @@ json_object *show_json_text(const char *text, size_t len)
 	return o;
 }
 
+/* Numbers beyond that are strings: many readers of JSON keep a number as a double. */
+#define EXACT (1LL << 53)
+
 static json_object *cell_json(const struct vl_table *t, const struct vl_cell *c)
 {
 	char buf[VL_CELL_TEXT_MAX];
@@ -274,9 +277,15 @@ static json_object *cell_json(const struct vl_table *t, const struct vl_cell *c)
 	case VL_CELL_TEXT:
 		return show_json_text(vl_table_bytes(t, c), c->text.len);
 	case VL_CELL_INT:
-		return json_object_new_int64(c->i);
+		if (c->i >= -EXACT && c->i <= EXACT)
+			return json_object_new_int64(c->i);
+		vl_cell_format(c, buf);
+		return json_object_new_string(buf);
 	case VL_CELL_UINT:
-		return json_object_new_uint64(c->u);
+		if (c->u <= EXACT)
+			return json_object_new_uint64(c->u);
+		vl_cell_format(c, buf);
+		return json_object_new_string(buf);
 	case VL_CELL_TENTHS:
 		vl_cell_format(c, buf);
 		return json_object_new_double_s((double)c->i / 10, buf);
@@ -291,6 +300,18 @@ static json_object *cell_json(const struct vl_table *t, const struct vl_cell *c)
 	default:
 		return NULL;
 	}
+}
+
+void show_json_head(json_object *o, const struct show_part *part)
+{
+	const struct vl_cell at = { .kind = VL_CELL_SECONDS, .u = part->at_ns };
+
+	if (*part->guest) {
+		json_object_object_add(o, "guest",
+				       show_json_text(part->guest, strlen(part->guest)));
+		json_object_object_add(o, "timestamp", part->at_ns ? cell_json(NULL, &at) : NULL);
+	}
+	json_object_object_add(o, "schema", json_object_new_int(SHOW_SCHEMA));
 }
 
 static void row_json(json_object *o, const struct show *s, const struct row *r)
@@ -382,6 +403,7 @@ static void print_json(const struct show *s, const char *plural, const struct ro
 	for (size_t i = 0; i < nr; i++) {
 		json_object *o = json_object_new_object();
 
+		show_json_head(o, rows[i].part);
 		row_json(o, s, &rows[i]);
 		json_object_array_add(list, o);
 	}

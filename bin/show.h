@@ -33,9 +33,16 @@ struct show {
 
 /* The table of one guest. */
 struct show_part {
-	const char *guest;
+	const char *guest; /* "": it is about none */
 	const struct vl_table *table;
+	uint64_t at_ns; /* when it was read, of CLOCK_REALTIME; 0: of no time, or of a file's */
 };
+
+/*
+ * The version of what rows of JSON mean. A key that is added does not change it; one that is
+ * removed, or has another meaning, does.
+ */
+#define SHOW_SCHEMA 1
 
 /* Make @s ready for tables of @columns. */
 void show_init(struct show *s, const struct vl_column *columns);
@@ -69,6 +76,8 @@ void show_print(const struct show *s, const char *plural, const struct show_part
 size_t text_width(const char *text);
 size_t text_fitting(const char *text, size_t room);
 
+/* Add what all rows of JSON begin with: the guest, the time, the version of the schema. */
+void show_json_head(json_object *o, const struct show_part *part);
 /* Add the shown columns of a row to @o. */
 void show_json_row(const struct show *s, const struct show_part *part, size_t row, json_object *o);
 

@@ -123,7 +123,7 @@ static bool each_word(const struct request *r, const struct store_verb *v, struc
 /* Add, remove or list kernels. All of them print a table of kernels. */
 static int store(struct request *r, const struct store_verb *v)
 {
-	struct show_part part = { "", NULL };
+	struct show_part part = { .guest = "", .table = NULL };
 	int status = STATUS_FAILED;
 	struct vl_error *err = NULL;
 	struct vl_table t;

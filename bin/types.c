@@ -106,7 +106,7 @@ static bool is_sound(const struct request *r, const struct types *t, bool add, b
 
 static bool print(const struct request *r, struct types *t, bool list)
 {
-	struct show_part part = { "", &t->table };
+	struct show_part part = { .guest = "", .table = &t->table };
 	_cleanup_error_ struct vl_error *err = vl_table_end(&t->table);
 
 	t->show.json = r->json;

@@ -73,6 +73,7 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 	struct vl_guest *g = NULL;
 	uint64_t start = vl_now_ns();
 
+	job->at_ns = vl_clock_ns(CLOCK_REALTIME);
 	job->err = vl_guest_open(job->spec, &go, &g);
 	if (!job->err) {
 		vl_guest_use_lender(g, borrow, &keep);
@@ -117,8 +118,10 @@ static void look_list(void *ctx, struct view_job *job)
 	uint64_t start = vl_now_ns();
 	struct vl_guest *g = NULL;
 
+	job->at_ns = vl_clock_ns(CLOCK_REALTIME);
 	job->err = vl_list_guest(job->spec, &r->request->scan, r->request->stats, job->result, &g);
 	job->attach_ns = vl_now_ns() - start;
+	job->live = g && vl_guest_is_live(g);
 	if (g && r->request->stats)
 		view_note(job, g);
 	view_end(job, g);
@@ -245,11 +248,14 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 	for (size_t i = 0; i < nr; i++) {
 		vl_table_init(&tables[i], r->columns);
 		jobs[i].result = &tables[i];
-		parts[i] = (struct show_part){ jobs[i].spec, &tables[i] };
+		parts[i] = (struct show_part){ .guest = jobs[i].spec, .table = &tables[i] };
 	}
 	progress_begin(&progress, r->request->applet->name, nr == 1 ? jobs[0].spec : NULL, NULL);
 	view_each(jobs, nr, fn, r);
 	progress_end(&progress);
+	/* The time of a look at a file says nothing of what is in it. */
+	for (size_t i = 0; i < nr; i++)
+		parts[i].at_ns = jobs[i].live ? jobs[i].at_ns : 0;
 	for (size_t i = 0; r->request->quiet && i < nr; i++)
 		keep_marked(&tables[i]);
 	show_print(&r->show, r->plural, parts, nr);

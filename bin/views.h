@@ -18,6 +18,7 @@ struct view_job {
 	struct vl_trusted_stats trusted;
 	uint64_t moved; /* vl_guest_moved() */
 	bool live;
+	uint64_t at_ns;		/* when the look began, CLOCK_REALTIME; 0: none did */
 	bool unreached;		/* a row says so, and not an error */
 	struct vl_guest *guest; /* closed when all is printed; NULL: closed before */
 	void *result;		/* of `fn` */

@@ -231,7 +231,10 @@ RAW=(vps vlsmod vlsof vnetstat vfree vuname)
 	qmp g7 dump-guest-memory "{\"paging\": false, \"protocol\": \"file:$d\"}" >/dev/null
 	qmp g7 cont >/dev/null
 	for a in "${RAW[@]}"; do
-		assert_same "$(<"$T/$a")" "$("$a" --json "$d")"
+		# They differ in their names, and a file has no time.
+		assert_same "$(jq 'del(.[][] | .guest, .timestamp)' "$T/$a")" \
+			"$("$a" --json "$d" | jq 'del(.[][] | .guest, .timestamp)')"
+		[[ $("$a" --json "$d" | jq -c '[.[][].timestamp] | unique') == '[null]' ]]
 	done
 	rm -f "$d"
 }

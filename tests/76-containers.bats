@@ -42,7 +42,6 @@ setup_file() {
 }
 
 setup() {
-	T=$BATS_TEST_TMPDIR
 	g=$(guest server)
 }
 
@@ -164,6 +163,36 @@ namespace() { in_guest server "readlink /proc/\$(head -n 1 /sys/fs/cgroup/$1/cgr
 	run --separate-stderr vuname --as=web "$g"
 	in_guest server 'kill -9 $(cat /sys/fs/cgroup/lxc.payload.web/cgroup.procs); sleep 0.5; rmdir /sys/fs/cgroup/lxc.payload.web'
 	assert_refused vuname "$g" "2 containers are called 'web'"
+}
+
+@test "JSON: each row has its guest, the time and the version of the schema" {
+	local a before after
+	before=$(date +%s)
+	for a in vps vpslist vnetstat vlsof vlsmod vfree vuname vlist "vps --containers" "vpslist -o pid"; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr $a -J "$g"
+		assert_status 0
+		after=$(($(date +%s) + 1))
+		jq -e --arg g "$g" --argjson from "$before" --argjson to "$after" \
+			'[.[][] | .guest == $g and .schema == 1 and .timestamp >= $from and .timestamp <= $to] |
+			length > 0 and all' <<<"$output" >/dev/null || fail "$a: ${output:0:300}"
+	done
+	jq -e '.guests[0] | .schema == 1 and .timestamp > 1000000000 and .guest != null and .cpus[0].user_seconds > 0' \
+		<<<"$(vtop -b -J -n 1 "$g")" >/dev/null
+}
+
+@test "JSON: when a process started in seconds of the epoch, and a long command line" {
+	local pid start
+	in_guest server 'setsid sleep $(seq 7000 7500) >/dev/null 2>&1 </dev/null & setsid sleep $(seq 7000 7100) >/dev/null 2>&1 </dev/null & sleep 1'
+	run --separate-stderr vps -J "$g"
+	assert_status 0
+	assert_same $'false 504\ntrue 1024' "$(jq -r '.processes[] | select((.args // "") | startswith("sleep 7000 7001"))
+		| "\(.args_truncated) \(.args | length | if . < 1024 then 504 else . end)"' <<<"$output" | sort)"
+	pid=$(in_guest server 'pgrep -xf "sleep 7777" | head -n 1')
+	start=$(in_guest server "date -d \"\$(ps -o lstart= -p $pid)\" +%s")
+	near "$start" "$(jq ".processes[] | select(.pid == $pid).started" <<<"$output")" 1.5
+	in_guest server 'pkill -f "^sleep 7000"'
+	jq -e '.processes[] | select(.comm == "kthreadd").args_truncated == null' <<<"$output"
 }
 
 @test "containers: a wrong use is refused" {

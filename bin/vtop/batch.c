@@ -166,7 +166,7 @@ static json_object *processes_json(struct top *t, const struct top_guest *g)
 {
 	json_object *list = json_object_new_array();
 	struct vl_table table;
-	const struct show_part part = { g->spec, &table };
+	const struct show_part part = { .guest = g->spec, .table = &table };
 
 	vl_table_init(&table, vl_top_columns);
 	if (g->sample && top_list_make(&t->list, g->sample, &t->filter))
@@ -206,6 +206,12 @@ static void add_totals(json_object *o, const struct vl_top_sample *s)
 		add_tenths(cpu, "busy", s->cpus[i].busy);
 		for (size_t k = 0; k < VL_NR_USES; k++)
 			add_tenths(cpu, uses[k], s->cpus[i].use[k]);
+		for (size_t k = 0; k < VL_NR_USES; k++) {
+			char key[24];
+
+			snprintf(key, sizeof(key), "%s_seconds", uses[k]);
+			add_fixed(cpu, key, (double)s->cpus[i].ns[k] / VL_NSEC_PER_SEC, 2);
+		}
 		add_tenths(cpu, "lost", s->cpus[i].lost);
 		json_object_array_add(cpus, cpu);
 	}
@@ -229,7 +235,12 @@ static json_object *guest_json(struct top *t, const struct top_guest *g)
 	json_object *o = json_object_new_object();
 	char engine[32];
 
-	add_text(o, "guest", g->spec);
+	const struct show_part part = {
+		.guest = g->spec,
+		.at_ns = g->state == TOP_DUMP ? 0 : vl_clock_ns(CLOCK_REALTIME),
+	};
+
+	show_json_head(o, &part);
 	add_text(o, "state", top_state_name(g->state));
 	snprintf(engine, sizeof(engine), "imee/%s", g->engine);
 	add_text(o, "engine", engine);

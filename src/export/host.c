@@ -38,26 +38,18 @@ void vl_export_names(struct vl_collector *c)
 
 /* ---- clock ---- */
 
-/* No clock of a guest is so late: the year 2286, in ns since 1970. */
-#define CLOCK_MAX 9999999999999999999U
-
 void vl_export_clock(struct vl_collector *c)
 {
-	uint64_t tk = vl_kernel_timekeeper(c->k), real, boot, uptime;
+	uint64_t booted, uptime;
 
 	vl_sample(c->t, VL_METRIC_PANICKED, vl_pulse_crashed(c->g->attach));
 	if (!vl_raw_guest_uptime(c->g, &uptime))
 		return;
 	vl_sample(c->t, VL_METRIC_UPTIME, uptime);
-	/* ktime_get_real() is the monotonic clock and the one, that of the boot time the other. */
-	if (!vl_has(c->l, VL_F_TK_OFFS_REAL) || !vl_has(c->l, VL_F_TK_OFFS_BOOT))
+	if (!vl_raw_guest_booted(c->g, &booted) || booted > UINT64_MAX - uptime)
 		return;
-	real = vl_export_word(c, tk + vl_offset(c->l, VL_F_TK_OFFS_REAL));
-	boot = vl_export_word(c, tk + vl_offset(c->l, VL_F_TK_OFFS_BOOT));
-	if (real <= boot || real > CLOCK_MAX - uptime)
-		return;
-	vl_sample(c->t, VL_METRIC_BOOT_TIME, real - boot);
-	vl_sample(c->t, VL_METRIC_CLOCK, real - boot + uptime);
+	vl_sample(c->t, VL_METRIC_BOOT_TIME, booted);
+	vl_sample(c->t, VL_METRIC_CLOCK, booted + uptime);
 }
 
 /* ---- load and memory ---- */

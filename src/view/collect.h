@@ -98,6 +98,8 @@ struct vl_error *vl_need_fields(struct vl_raw_guest *g, const enum vl_field *f, 
  * clock (see vmst/time.c) plus the time asleep. False: it cannot be read.
  */
 bool vl_raw_guest_uptime(struct vl_raw_guest *g, uint64_t *ret);
+/* When it booted, in ns of the epoch, by its own clock. False: it cannot be read. */
+bool vl_raw_guest_booted(struct vl_raw_guest *g, uint64_t *ret);
 
 /*
  * Can a view of @what, which shows @fields (struct vl_scan), be made of @g? It is refused if a

@@ -50,6 +50,25 @@ bool vl_raw_guest_uptime(struct vl_raw_guest *g, uint64_t *ret)
 	return true;
 }
 
+/* No clock of a guest is so late: the year 2286, in ns since 1970. */
+#define CLOCK_MAX 9999999999999999999U
+
+bool vl_raw_guest_booted(struct vl_raw_guest *g, uint64_t *ret)
+{
+	const enum vl_field need[] = { VL_F_TK_OFFS_REAL, VL_F_TK_OFFS_BOOT };
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
+	uint64_t tk = vl_kernel_timekeeper(g->attach->kernel), real, boot;
+
+	/* ktime_get_real() is the monotonic clock and the one, that of the boot time the other. */
+	if (!tk || vl_discard(vl_need_fields(g, need, ARRAY_SIZE(need), "its clock")) ||
+	    vl_read_u64(g->reader, &g->space, tk + vl_offset(l, VL_F_TK_OFFS_REAL), &real) ||
+	    vl_read_u64(g->reader, &g->space, tk + vl_offset(l, VL_F_TK_OFFS_BOOT), &boot) ||
+	    real <= boot || real > CLOCK_MAX)
+		return false;
+	*ret = real - boot;
+	return true;
+}
+
 static struct vl_error *run_inside(struct vl_raw_guest *g, struct vl_table *t)
 {
 	uint64_t uptime;

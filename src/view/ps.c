@@ -23,6 +23,8 @@ enum {
 	PS_TASK,
 	PS_CONTAINER,
 	PS_UNIT,
+	PS_STARTED,
+	PS_CUT,
 };
 
 #define IN(member) VL_IN(struct vl_top_task, member)
@@ -53,15 +55,25 @@ static const struct vl_column ps_columns[] = {
 			   .doc = "its container, as runtime/id (JSON: always)", .json = true },
 	[PS_UNIT] = { "UNIT", VL_CELL_TEXT, false,
 		      .doc = "its unit of systemd, as in ps(1) (JSON: always)", .json = true },
+	[PS_STARTED] = { "STARTED", VL_CELL_SECONDS, false,
+			 .doc = "when it started, seconds of the epoch (JSON: always)",
+			 .json = true },
+	[PS_CUT] = { "ARGS_TRUNCATED", VL_CELL_BOOL, false,
+		     .doc = "is its command line longer than ARGS (JSON: always)", .json = true },
 	{ 0 },
 };
 
+/* @booted: when the guest booted; 0: not known. */
 static void show_task(struct vl_table *t, const struct vl_top_sample *sample,
-		      const struct vl_top_task *p)
+		      const struct vl_top_task *p, uint64_t booted)
 {
 	vl_table_record(t, p);
-	if (p->text_len)
+	if (booted)
+		vl_table_uint(t, PS_STARTED, booted + p->start);
+	if (p->text_len) {
 		vl_table_text(t, PS_ARGS, sample->text + p->text, p->text_len);
+		vl_table_uint(t, PS_CUT, p->cut);
+	}
 	if (p->box_len)
 		vl_table_text(t, PS_CONTAINER, sample->text + p->box, p->box_len);
 	if (p->unit_len)
@@ -72,13 +84,16 @@ static struct vl_error *run_ps(struct vl_raw_guest *g, struct vl_table *t)
 {
 	struct vl_top_sample sample = { .at_ns = 0 };
 	struct vl_top *top;
+	uint64_t booted;
 	struct vl_error *err = vl_top_open(g, &top);
 
 	if (err)
 		return err;
 	err = vl_top_sample(top, NULL, &sample);
+	if (!vl_raw_guest_booted(g, &booted))
+		booted = 0;
 	for (size_t i = 0; i < sample.nr_tasks; i++)
-		show_task(t, &sample, &sample.tasks[i]);
+		show_task(t, &sample, &sample.tasks[i], booted);
 	vl_top_sample_deinit(&sample);
 	vl_top_close(top);
 	return err ? err : vl_table_end(t);

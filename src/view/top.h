@@ -30,6 +30,7 @@ struct vl_top_task {
 	uint32_t uid, euid;
 	char state;  /* a letter of ps(1) */
 	bool kernel; /* a thread of the kernel */
+	bool cut;    /* its command line is longer than what `text` has of it */
 	char comm[16];
 	uint64_t virt, res, shr; /* bytes */
 	uint64_t cpu_ns;	 /* CPU time of all its threads */

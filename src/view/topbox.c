@@ -47,10 +47,12 @@ static bool is_inside(uint32_t at, uint32_t len, size_t all)
 static bool check_task(struct vl_top_task *t, size_t text_len)
 {
 	/* A bool is 0 or 1. */
-	unsigned char kernel;
+	unsigned char kernel, cut;
 
 	memcpy(&kernel, &t->kernel, 1);
+	memcpy(&cut, &t->cut, 1);
 	t->kernel = kernel & 1;
+	t->cut = cut & 1;
 	t->mem = part(t->mem);
 	if (t->cpu < 0)
 		t->cpu = VL_TOP_UNKNOWN;

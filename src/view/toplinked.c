@@ -155,6 +155,7 @@ void vl_top_command(struct vl_top *t, const struct linked *f, struct vl_top_task
 
 	if (!p->mm || !f->pgd || f->arg_end <= f->arg_start)
 		return;
+	p->cut = len > MAX_COMMAND;
 	len = len < MAX_COMMAND ? len : MAX_COMMAND;
 	if (!vl_top_room(ret, MAX_COMMAND) || vl_reader_pgd(t->g->reader, f->pgd, false, &space))
 		return;
@@ -184,6 +185,7 @@ void vl_top_copy_command(const struct vl_top_sample *last, const struct vl_top_t
 	if (!was->text_len || !vl_top_room(ret, was->text_len))
 		return;
 	memcpy(ret->text + ret->text_len, last->text + was->text, was->text_len);
+	p->cut = was->cut;
 	p->text = (uint32_t)ret->text_len;
 	p->text_len = was->text_len;
 	ret->text_len += was->text_len;
