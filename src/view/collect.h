@@ -30,7 +30,10 @@ struct vl_fields {
 int vl_fields_add(struct vl_fields *fs, enum vl_field f, size_t out, size_t size);
 int vl_fields_add_through(struct vl_fields *fs, enum vl_field through, enum vl_field f, size_t out,
 			  size_t size);
-/* The same behind the pointers at @path, @nr fields up to VL_WALK_DEREFS, of which the last is it. */
+/*
+ * The same behind the pointers at @path: @nr fields, of which the last is the one to add. There are
+ * at most VL_WALK_DEREFS pointers.
+ */
 int vl_fields_add_far(struct vl_fields *fs, const enum vl_field *path, size_t nr, size_t out,
 		      size_t size);
 /* Add the element's address or, in an xarray, its index. */

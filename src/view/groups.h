@@ -24,7 +24,7 @@ struct vl_groups {
 		struct vl_container container;
 	} * all;
 	size_t nr, cap, last;
-	/* The controllers, by their place in css_set.subsys, that are in a hierarchy of version 1. */
+	/* The controllers of hierarchies of version 1, by their places in css_set.subsys. */
 	unsigned char trees[VL_GROUP_TREES];
 	size_t nr_trees;
 };

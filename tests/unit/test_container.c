@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The paths of control groups: the container and the unit that they show, and names made to look so. */
+/* The paths of control groups: their containers and units, and names made to look so. */
 #include "view/container.h"
 
 #include <stdio.h>
