@@ -20,8 +20,7 @@
 #define CALLER_LEN 14
 /* jmp over the rest of it, where nothing is compared */
 #define SKIP "\xeb\x0c"
-#define HASH_LEN 4
-#define NOP 0x90
+#define HASH_LEN VL_TRUST_HASH_LEN
 
 /* Code of FineIBT in the constants of the kernel. */
 struct piece {
@@ -169,23 +168,30 @@ bool vl_trust_cfi_call(const struct vl_trust_look *l, const struct vl_trust_site
 	       p.len == CALLER_LEN + c->len && !memcmp(p.bytes + CALLER_LEN, c->bytes, c->len);
 }
 
+/* Is the function at offset @at among those that are only called directly? */
+static bool is_direct(const struct vl_trust *t, size_t at)
+{
+	for (size_t i = vl_trust_site_from(t, at); i < t->nr_sites && t->sites[i].at == at; i++)
+		if (t->sites[i].class == VL_TRUST_ENDBR)
+			return true;
+	return false;
+}
+
 bool vl_trust_cfi_sealed(const struct vl_trust_look *l, const struct vl_trust_site *s,
-			 const struct vl_code *c, unsigned char ret[VL_TRUST_CFI_MAX])
+			 const struct vl_code *c, size_t *ret)
 {
 	static const unsigned char zeros[HASH_LEN];
 	struct piece p;
 
-	if (!vl_trust_has_endbr(l->t, s->at + s->len) ||
-	    !find_piece(l->t, "fineibt_preamble", &p) || p.len != c->len ||
-	    p.hash + HASH_LEN > p.len)
+	if (!is_direct(l->t, s->at + s->len) || !find_piece(l->t, "fineibt_preamble", &p) ||
+	    p.len != c->len || p.hash + HASH_LEN > p.len)
 		return false;
 	for (int fine = 0; fine < 2; fine++) {
 		size_t at = fine ? p.hash : PREAMBLE_HASH;
 
 		if (memcmp(c->bytes + at, zeros, HASH_LEN) != 0)
 			continue;
-		memcpy(ret, c->bytes, c->len);
-		memset(ret + at, NOP, HASH_LEN);
+		*ret = at;
 		return true;
 	}
 	return false;

@@ -9,6 +9,8 @@
 #define VL_TRUST_CFI_MAX 32
 /* Bytes of endbr64. */
 #define VL_TRUST_ENDBR_LEN 4
+/* Bytes of the hash of a type. */
+#define VL_TRUST_HASH_LEN 4
 
 /* The length of the site at offset @at, in front of a function; 0: there is none. */
 size_t vl_trust_cfi_function_len(const struct vl_trust *t, size_t at);
@@ -32,11 +34,11 @@ bool vl_trust_cfi_call(const struct vl_trust_look *l, const struct vl_trust_site
 
 /*
  * The kernel writes a hash of 0 in front of each function that is only called directly, also of
- * one in assembly that has none there (poison_cfi(), arch/x86/kernel/alternative.c). Is @c, the
- * padding in front of such a function, written to like that? @ret is what it was before, of the
- * length of @c.
+ * one in assembly that has none there (poison_cfi(), arch/x86/kernel/alternative.c), after it has
+ * put the code that counts calls there. Is @c, the padding in front of such a function, written to
+ * like that? *@ret is the offset in @c of the VL_TRUST_HASH_LEN zeros.
  */
 bool vl_trust_cfi_sealed(const struct vl_trust_look *l, const struct vl_trust_site *s,
-			 const struct vl_code *c, unsigned char ret[VL_TRUST_CFI_MAX]);
+			 const struct vl_code *c, size_t *ret);
 
 #endif

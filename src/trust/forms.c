@@ -320,23 +320,39 @@ static enum vl_trust_form call(const struct vl_trust_look *l, const struct vl_tr
 		       VL_TRUST_ILLEGAL;
 }
 
-/* No operations, with or without the code that counts a call at the end. */
+/* Is @c no operations, with or without the code that counts a call at the end? */
+static bool is_padding(const struct vl_trust_look *l, const struct vl_code *c)
+{
+	const struct vl_trust_look kernel = { .t = vl_trust_kernel(l->t), .memory = l->memory };
+	size_t free = c->len - l->t->counter.len;
+	const struct vl_code front = { c->bytes, free, c->va };
+	const struct vl_code code = { c->bytes + free, l->t->counter.len, c->va + free };
+
+	return vl_code_is_nop(&front, 0, false) &&
+	       (vl_code_is_nop(&code, 0, false) ||
+		vl_trust_same_code(&kernel, kernel.t->counter.at, code.len, &code));
+}
+
+/* Padding, or padding in which a hash of 0 has replaced no operations or the code that counts. */
 static enum vl_trust_form padding(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				  const struct vl_code *c)
 {
-	const struct vl_trust_look kernel = { .t = vl_trust_kernel(l->t), .memory = l->memory };
-	unsigned char unsealed[VL_TRUST_CFI_MAX];
-	size_t free = c->len - l->t->counter.len;
-	const unsigned char *bytes = vl_trust_cfi_sealed(l, s, c, unsealed) ? unsealed : c->bytes;
-	const struct vl_code front = { bytes, free, c->va };
-	const struct vl_code code = { bytes + free, l->t->counter.len, c->va + free };
+	const struct vl_trust *k = vl_trust_kernel(l->t);
+	unsigned char before[VL_TRUST_CFI_MAX];
+	const struct vl_code was = { before, c->len, c->va };
+	size_t at, free = c->len - l->t->counter.len;
 
-	return vl_code_is_nop(&front, 0, false) &&
-			       (vl_code_is_nop(&code, 0, false) ||
-				vl_trust_same_code(&kernel, kernel.t->counter.at, code.len,
-						   &code)) ?
-		       VL_TRUST_LEGAL :
-		       VL_TRUST_ILLEGAL;
+	if (is_padding(l, c))
+		return VL_TRUST_LEGAL;
+	if (!vl_trust_cfi_sealed(l, s, c, &at))
+		return VL_TRUST_ILLEGAL;
+	memcpy(before, c->bytes, c->len);
+	memset(before + at, 0x90, VL_TRUST_HASH_LEN);
+	if (is_padding(l, &was))
+		return VL_TRUST_LEGAL;
+	for (size_t i = at < free ? free : at; i < at + VL_TRUST_HASH_LEN; i++)
+		before[i] = k->bytes[k->counter.at + i - free];
+	return is_padding(l, &was) ? VL_TRUST_LEGAL : VL_TRUST_ILLEGAL;
 }
 
 /* endbr64, or the no operation that replaces it where indirect calls are not allowed. */

@@ -32,11 +32,13 @@ enum {
 	OTHER_LABEL = 0x920,
 	DIRECT = 0xa00,
 	G = 0xb10,
+	K = 0xc10,
 	CFI_SITES = 0x2000,
 	RETPOLINES = 0x2010,
 	RETURNS = 0x2020,
 	CALLS = 0x2030,
 	LABELS = 0x2040,
+	SEALED = 0x2060,
 	PREAMBLE = 0x3000,
 	CALLER_CODE = 0x3040,
 	PARANOID = 0x3080,
@@ -57,6 +59,7 @@ static const struct {
 	{ THUNK, "__x86_indirect_thunk_r11" },
 	{ RETURN_THUNK, "__x86_return_thunk" },
 	{ G, "g" },
+	{ K, "k" },
 	{ LABELS, "__start___jump_table" },
 	{ LABELS + 32, "__stop___jump_table" },
 	{ PREAMBLE, "fineibt_preamble_start" },
@@ -97,6 +100,7 @@ static struct vl_trust_section sections[] = {
 	{ ".retpoline_sites", { RETPOLINES, 4 }, false },
 	{ ".return_sites", { RETURNS, 4 }, false },
 	{ ".call_sites", { CALLS, 4 }, false },
+	{ ".ibt_endbr_seal", { SEALED, 4 }, false },
 };
 static struct vl_trust trust = {
 	.link = VA,
@@ -163,11 +167,15 @@ static void make_image(void)
 	branch(image, RETURN + 1, 0xe9, RETURN_THUNK);
 	branch(image, DIRECT, 0xe8, G);
 	memset(image + G - 16, 0x90, 16);
+	memcpy(image + G, "\xf3\x0f\x1e\xfa", 4);
+	memset(image + K - 16, 0x90, 16);
+	memcpy(image + K, "\xf3\x0f\x1e\xfa", 4);
 	lead(CFI_SITES, F_CFI);
 	lead(CFI_SITES + 4, H_CFI);
 	lead(RETPOLINES, CALL);
 	lead(RETURNS, RETURN);
 	lead(CALLS, DIRECT);
+	lead(SEALED, G);
 	make_label(LABELS, LABEL, POINT + 8);
 	make_label(LABELS + 16, OTHER_LABEL, OTHER_KEY);
 	memcpy(image + PREAMBLE, preamble, 16);
@@ -343,6 +351,38 @@ static void test_fineibt(void)
 	ok(check().nr == 1, "half an instruction in place of endbr64 is found");
 }
 
+/* A hash of 0 in front of functions in assembly, which have none. */
+static void test_sealed(void)
+{
+	start(0);
+	put32(guest + K - 15, 0);
+	ok(is_found(VL_TRUST_PADDING, K - 16), "zeros in front of a function are found");
+	start(0);
+	put32(guest + G - 15, 0);
+	ok(is_clean(), "not of one that is only called directly, with kCFI");
+	start(0);
+	put32(guest + G - 9, 0);
+	ok(is_clean(), "nor with FineIBT");
+	guest[G - 8] = 1;
+	ok(is_found(VL_TRUST_PADDING, G - 16), "other numbers are found");
+	start(0);
+	put32(guest + G - 13, 0);
+	ok(is_found(VL_TRUST_PADDING, G - 16), "and zeros at another place");
+	start(0);
+	memcpy(guest + G - 10, counter, 10);
+	put32(guest + G - 9, 0);
+	ok(is_clean(), "zeros in the code that counts its calls are legal");
+	guest[G - 10] = 0x64;
+	ok(is_found(VL_TRUST_PADDING, G - 16), "and not with other code in front of them");
+	guest[G - 10] = 0x65;
+	guest[G - 1] ^= 1;
+	ok(is_found(VL_TRUST_PADDING, G - 16), "nor behind them");
+	start(0);
+	memcpy(guest + K - 10, counter, 10);
+	put32(guest + K - 9, 0);
+	ok(is_found(VL_TRUST_PADDING, K - 16), "nor of a function that is called by pointers");
+}
+
 static void test_others(void)
 {
 	start(0);
@@ -363,22 +403,6 @@ static void test_others(void)
 	start(0);
 	branch(guest, DIRECT, 0xe8, G - 9);
 	ok(is_found(VL_TRUST_CALL, DIRECT), "nor by another way into it");
-	start(0);
-	put32(guest + G - 15, 0);
-	ok(is_found(VL_TRUST_PADDING, G - 16), "zeros in front of a function are found");
-	memcpy(image + G, "\xf3\x0f\x1e\xfa", 4);
-	start(0);
-	put32(guest + G - 15, 0);
-	ok(is_clean(), "not of a sealed one that has no hash there, with kCFI");
-	start(0);
-	put32(guest + G - 9, 0);
-	ok(is_clean(), "nor with FineIBT");
-	guest[G - 8] = 1;
-	ok(is_found(VL_TRUST_PADDING, G - 16), "other numbers are found");
-	start(0);
-	put32(guest + G - 13, 0);
-	ok(is_found(VL_TRUST_PADDING, G - 16), "and zeros at another place");
-	memcpy(image + G, "\0\0\0\0", 4);
 	start(0);
 	branch(guest, LABEL, 0xe9, LABEL + 16);
 	branch(guest, OTHER_LABEL, 0xe9, OTHER_LABEL + 16);
@@ -401,6 +425,7 @@ int main(void)
 	test_kcfi();
 	test_fineibt();
 	test_others();
+	test_sealed();
 	free(trust.by_name);
 	free(trust.sites);
 	free(trust.clusters);
