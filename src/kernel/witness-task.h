@@ -159,6 +159,7 @@ static const struct vl_witness vl_witness_task[] = {
 	{ VL_F_CRED_UID, "do_notify_parent", "L4[L8[a0*]#]" },
 	{ VL_F_TASK_EXIT_STATE, "do_notify_pidfd", "L4[a0#]" },
 	{ VL_F_TASK_THREAD_NODE, "do_signal_stop", "cmp cur,L8[cur#]*" },
+	{ VL_F_TASK_START, "do_task_stat", "call nsec_to_clock_t((L8[a3#]+((L8[*]*1000000000)+L8[*]))*" },
 	{ VL_F_UTS_VERSION, "dump_stack_print_info", "call strcspn(&init_uts_ns#,*)" },
 	{ VL_F_TASK_TGID, "dump_task", "L4[a0#]" },
 	{ VL_F_DL_NODE, "enqueue_dl_entity", "call rb_insert_color(a0#,*)" },
