@@ -543,6 +543,16 @@ with_modules() {
 		done
 		cp "$T/whole" "$k"
 	done
+	# The first form of its end, which had no checksum in front of it.
+	printf 'vlens index\0\0\0\0\0' | dd of="$k" bs=1 seek=$(($(stat -c %s "$k") - 32)) conv=notrunc status=none
+	for tool in "vps --trusted=auto" "vlens trust verify" vcheck; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr $tool "$(guest g61)"
+		assert_same 3 "$status"
+		[[ ${#stderr_lines[@]} -eq 1 && $stderr == *"the stored trusted kernel of build $id has no checksum: an older vlens stored it"*"vlens trust add FILE"* ]] ||
+			fail "$tool $stderr"
+	done
+	cp "$T/whole" "$k"
 	run --separate-stderr vps --trusted=auto "$(guest g61)" -e
 	assert_same "0 " "$status $stderr"
 	# A module of which one byte is another one is not taken, and neither is one of a damaged index.

@@ -39,10 +39,9 @@ static bool was_right(const char *path, uint64_t print)
 	       len == sizeof(print) && !memcmp(text, &print, sizeof(print));
 }
 
-static struct vl_error *is_damaged(const char *build_id, const char *how)
+static struct vl_error *is_bad(const char *build_id, const char *how)
 {
-	return vl_error_hint(vl_error_new(VL_ERR_ARG,
-					  "the stored trusted kernel of build %s is damaged: %s",
+	return vl_error_hint(vl_error_new(VL_ERR_ARG, "the stored trusted kernel of build %s %s",
 					  build_id, how),
 			     "add it again: vlens trust add FILE");
 }
@@ -58,9 +57,9 @@ struct vl_error *vl_trust_stored_check(const char *build_id, int fd, size_t size
 	*print_ret = 0;
 	switch (vl_trust_index_there(fd, size)) {
 	case VL_TRUST_INDEX_CUT:
-		return is_damaged(build_id, "its file is cut short");
+		return is_bad(build_id, "is damaged: its file is cut short");
 	case VL_TRUST_INDEX_NO_SUM:
-		return NULL;
+		return is_bad(build_id, "has no checksum: an older vlens stored it");
 	case VL_TRUST_INDEX_SUM:
 		break;
 	}
@@ -69,7 +68,7 @@ struct vl_error *vl_trust_stored_check(const char *build_id, int fd, size_t size
 		if (err)
 			return err;
 		if (!right)
-			return is_damaged(build_id, "its checksum is another one");
+			return is_bad(build_id, "is damaged: its checksum is another one");
 		if (path && print)
 			vl_error_destroy(vl_file_store(path, &print, sizeof(print)));
 	}
