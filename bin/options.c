@@ -178,6 +178,8 @@ const struct option_row option_rows[] = {
 	{ "zstd", OPT_ZSTD, NULL, SCOPE_DUMP, "compress the file", NULL },
 	{ "stats", OPT_STATS, NULL, SCOPE_DUMP, "print to stderr what it cost", NULL },
 	{ "stats", OPT_STATS, NULL, READS, "print to stderr how it was read", NULL },
+	{ "all-attachments", OPT_ATTACHMENTS, NULL, SCOPE_ATTACHED,
+	  "a row for each attachment, also of many by one owner", NULL },
 	{ "strict", OPT_STRICT, NULL, SCOPE_CHECK, "fail where something could not be checked", NULL },
 	{ "strict", OPT_STRICT, NULL, MIRRORED, "fail where an answer may mix several moments", NULL },
 

@@ -30,6 +30,7 @@ enum scope {
 	SCOPE_EXPORT = 1 << 14,
 	SCOPE_WATCH = 1 << 15,
 	SCOPE_CONTAINERS = 1 << 16, /* of applets that can list containers */
+	SCOPE_ATTACHED = 1 << 18,   /* of a report that also says what is attached */
 	SCOPE_CHECK = 1 << 11,	    /* of a report that says what it could not check */
 	/* Those of options that alone make an applet read memory. */
 	SCOPE_SWITCHES = SCOPE_SWITCH | SCOPE_COMPARE | SCOPE_CONTAINERS,
@@ -47,6 +48,7 @@ enum {
 	OPT_RAW_NAMES,
 	OPT_STATS,
 	OPT_STRICT,
+	OPT_ATTACHMENTS,
 	OPT_TRUSTED,
 	OPT_UNVERIFIED,
 	OPT_DIFF,

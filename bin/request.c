@@ -359,6 +359,7 @@ bool request_option(struct request *r, void *ctx, int key, char *arg)
 		{ OPT_CONTAINERS, &r->containers },
 		{ OPT_QUIET, &r->quiet },
 		{ OPT_STRICT, &r->strict },
+		{ OPT_ATTACHMENTS, &r->attachments },
 		{ OPT_RAW_NAMES, &r->raw_names },
 		{ OPT_UNVERIFIED, &r->unverified },
 	};

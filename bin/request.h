@@ -44,6 +44,7 @@ struct request {
 	 * error.
 	 */
 	bool strict;
+	bool attachments; /* a row for each of them */
 	bool raw_names;
 	unsigned int keep;   /* how long a keeper stays, in seconds; 0: none is used */
 	const char *trusted; /* VL_TRUSTED_AUTO, or trusted_path; NULL: no trusted run */

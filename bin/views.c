@@ -10,6 +10,7 @@
 #include "applet.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "brief.h"
 #include "guest/spare.h"
 #include "keep/keep.h"
 #include "options.h"
@@ -144,18 +145,30 @@ static void look_list(void *ctx, struct view_job *job)
 static void print_verdict(const struct run *r, const struct view_job *jobs, size_t nr)
 {
 	const char *what = r->diff ? r->diff->verdict : NULL;
-	size_t marked = 0, whole = 0;
+	size_t marked = 0, whole = 0, untrusted = 0;
 
 	if (!what || r->show.json || r->show.no_headers)
 		return;
 	for (size_t i = 0; i < nr; i++) {
 		marked += ((const struct vl_table *)jobs[i].result)->nr_marked;
+		untrusted += ((const struct vl_table *)jobs[i].result)->nr_untrusted != 0;
 		whole += !jobs[i].err;
 	}
 	if (marked)
-		printf("%zu %s%s\n", marked, what, marked == 1 ? "" : "s");
+		printf("%zu %s%s", marked, what, marked == 1 ? "" : "s");
 	else if (nr && whole == nr)
-		printf("no %ss\n", what);
+		printf("no %ss", what);
+	else
+		return;
+	if (untrusted && nr > 1)
+		printf("; of %zu of %zu guests", untrusted, nr);
+	else if (untrusted)
+		fputs("; of its text", stdout);
+	if (untrusted)
+		fputs(" only the entries of functions were checked: there is no trusted kernel of "
+		      "the build (vlens trust add FILE)",
+		      stdout);
+	putchar('\n');
 }
 
 /* Leave only the rows of @t that are marked, for --quiet. */
@@ -258,6 +271,9 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 		parts[i].at_ns = jobs[i].live ? jobs[i].at_ns : 0;
 	for (size_t i = 0; r->request->quiet && i < nr; i++)
 		keep_marked(&tables[i]);
+	for (size_t i = 0; i < nr && r->diff && r->diff->verdict && !r->show.json; i++)
+		if (!r->request->attachments)
+			brief_attachments(&tables[i]);
 	show_print(&r->show, r->plural, parts, nr);
 	print_verdict(r, jobs, nr);
 	print_sum(r, jobs, nr);

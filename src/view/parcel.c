@@ -64,13 +64,13 @@ uint64_t vl_parcel_take_u64(struct vl_parcel *p)
 
 /* Precedes the cells and the text of a table. */
 struct head {
-	uint64_t nr_columns, nr_rows, text_len, nr_marked, nr_unsure;
+	uint64_t nr_columns, nr_rows, text_len, nr_marked, nr_unsure, nr_untrusted;
 };
 
 void vl_parcel_put_table(struct vl_parcel *p, const struct vl_table *t)
 {
 	const struct head h = { t->nr_columns, t->nr_rows, t->text_len, t->nr_marked,
-				t->nr_unsure };
+				t->nr_unsure, t->nr_untrusted };
 
 	vl_parcel_put(p, &h, sizeof(h));
 	vl_parcel_put(p, t->cells, t->nr_rows * t->nr_columns * sizeof(*t->cells));
@@ -103,6 +103,7 @@ static bool fill(struct vl_table *t, const struct head *h, const void *cells, co
 	t->text_len = t->text_cap = h->text_len;
 	t->nr_marked = h->nr_marked;
 	t->nr_unsure = h->nr_unsure;
+	t->nr_untrusted = h->nr_untrusted;
 	return true;
 }
 

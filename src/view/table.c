@@ -30,6 +30,7 @@ void vl_table_deinit(struct vl_table *t)
 void vl_table_clear(struct vl_table *t)
 {
 	t->nr_rows = t->text_len = t->nr_marked = t->nr_unsure = 0;
+	t->nr_untrusted = 0;
 	t->full = t->partial = false;
 }
 

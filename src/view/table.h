@@ -60,6 +60,8 @@ struct vl_table {
 	size_t nr_marked;
 	/* Rows about what could not be compared: with --strict the exit status is then 1. */
 	size_t nr_unsure;
+	/* Kernels whose text was not compared, as there is no trusted kernel of their build. */
+	size_t nr_untrusted;
 	/* The most bytes that vl_guest_scan() takes from a worker; 0: VL_PARCEL_MAX. */
 	size_t parcel_max;
 	/* The error that came with it is only that vl_plausible_table() has emptied cells. */

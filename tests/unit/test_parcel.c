@@ -105,13 +105,13 @@ static const struct lie {
 	{ "more text", 16, 8, 1000 },
 	{ "2^64 - 1 bytes of text", 16, 8, UINT64_MAX },
 	{ "2^32 bytes of text", 16, 8, 1UL << 32 },
-	{ "an unknown kind", 40, 4, 99 },
-	{ "a negative kind", 40, 4, UINT32_MAX },
-	{ "a number in a column of text", 40, 4, VL_CELL_UINT },
-	{ "text in a column of numbers", 56, 4, VL_CELL_TEXT },
-	{ "text that begins behind the end", 48, 4, 500 },
-	{ "text that ends behind the end", 52, 4, 500 },
-	{ "text whose end wraps", 52, 4, UINT32_MAX },
+	{ "an unknown kind", 48, 4, 99 },
+	{ "a negative kind", 48, 4, UINT32_MAX },
+	{ "a number in a column of text", 48, 4, VL_CELL_UINT },
+	{ "text in a column of numbers", 64, 4, VL_CELL_TEXT },
+	{ "text that begins behind the end", 56, 4, 500 },
+	{ "text that ends behind the end", 60, 4, 500 },
+	{ "text whose end wraps", 60, 4, UINT32_MAX },
 };
 
 static void lied(void)
