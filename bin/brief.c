@@ -52,8 +52,7 @@ static void find_groups(struct brief *b)
 		b->group[i] = i;
 		if (!is_attached(b, i))
 			continue;
-		while (k < most &&
-		       !(same(b, recent[k], i, CHECK) && same(b, recent[k], i, OWNER)))
+		while (k < most && !(same(b, recent[k], i, CHECK) && same(b, recent[k], i, OWNER)))
 			k++;
 		if (k < most)
 			b->group[i] = recent[k];

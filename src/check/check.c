@@ -422,13 +422,53 @@ static struct vl_error *check_sockets(struct vl_checker *c)
 struct check {
 	const char *name;
 	struct vl_error *(*run)(struct vl_checker *c);
+	/*
+	 * The fields that it reads, up to VL_NR_FIELDS: a kernel without types must show them in its
+	 * code. NULL: it needs types. A list of owners that lacks some makes false findings.
+	 */
+	const enum vl_field *fields;
 };
+
+static const enum vl_field no_fields[] = { VL_NR_FIELDS };
+static const enum vl_field stubs_fields[] = {
+	VL_F_FTRACE_LIST, VL_F_FTRACE_FUNC, VL_F_FTRACE_TRAMPOLINE, VL_F_FTRACE_TRAMPOLINE_SIZE,
+	VL_NR_FIELDS,
+};
+static const enum vl_field taints_fields[] = { VL_F_MOD_LIST, VL_F_MOD_NAME, VL_F_MOD_TAINTS,
+					       VL_NR_FIELDS };
+
+/* Can @check be made? If not, that is noted, and the other checks are made. */
+static bool bears(struct vl_checker *c, const struct check *check)
+{
+	struct vl_error *err = vl_scan_bears(c->g, check->fields, check->name);
+
+	if (!err)
+		return true;
+	vl_error_destroy(err);
+	/* Each look comes to the same. */
+	if (!c->again)
+		vl_append(c->untyped, sizeof(c->untyped), "%s%s", *c->untyped ? ", " : "",
+			  check->name);
+	return false;
+}
+
+/* What could not be checked, for lack of types. */
+static struct vl_error *say_untyped(const struct vl_checker *c)
+{
+	if (!*c->untyped)
+		return NULL;
+	return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
+					  "the guest's kernel has no BTF types, so these could "
+					  "not be checked: %s",
+					  c->untyped),
+			     VL_ADD_TYPES);
+}
 
 /* Make the @nr checks @list, all of them; *@first gets the first error. */
 static void make(struct vl_checker *c, const struct check *list, size_t nr, struct vl_error **first)
 {
 	for (size_t i = 0; i < nr; i++) {
-		struct vl_error *why = list[i].run(c);
+		struct vl_error *why = bears(c, &list[i]) ? list[i].run(c) : NULL;
 
 		if (why)
 			why = vl_error_prefix(why, "%s could not be checked", list[i].name);
@@ -441,24 +481,24 @@ static struct vl_error *look(struct vl_checker *c)
 {
 	static const struct check list[] = {
 		/* Those that add owners of memory come first: the others need them. */
-		{ "the code that the kernel has made", vl_check_stubs },
-		{ "BPF", vl_check_bpf },
-		{ "what is attached to the kernel", vl_check_attached },
-		{ "the system calls", check_calls },
-		{ "the entries of the kernel", vl_check_entry },
-		{ "the protection of the kernel's memory", vl_check_protection },
-		{ "the kernel's text", vl_check_text },
-		{ "the trusted text", check_image },
-		{ "the pointers", vl_check_pointers },
-		{ "the registered functions", vl_check_hooks },
-		{ "the network's functions", vl_check_network },
-		{ "the timers", vl_check_later },
-		{ "the files' functions", vl_check_files },
-		{ "the functions of open files and sockets", vl_check_objects },
-		{ "the modules' memory", vl_check_memory },
-		{ "the tasks", vl_check_tasks },
-		{ "the restrictions", vl_check_limits },
-		{ "what taints the kernel", vl_check_taints },
+		{ "the code that the kernel has made", vl_check_stubs, stubs_fields },
+		{ "BPF", vl_check_bpf, NULL },
+		{ "what is attached to the kernel", vl_check_attached, NULL },
+		{ "the system calls", check_calls, stubs_fields },
+		{ "the entries of the kernel", vl_check_entry, no_fields },
+		{ "the protection of the kernel's memory", vl_check_protection, no_fields },
+		{ "the kernel's text", vl_check_text, NULL },
+		{ "the trusted text", check_image, vl_scan_asks },
+		{ "the pointers", vl_check_pointers, NULL },
+		{ "the registered functions", vl_check_hooks, NULL },
+		{ "the network's functions", vl_check_network, NULL },
+		{ "the timers", vl_check_later, NULL },
+		{ "the files' functions", vl_check_files, NULL },
+		{ "the functions of open files and sockets", vl_check_objects, NULL },
+		{ "the modules' memory", vl_check_memory, NULL },
+		{ "the tasks", vl_check_tasks, NULL },
+		{ "the restrictions", vl_check_limits, no_fields },
+		{ "what taints the kernel", vl_check_taints, taints_fields },
 	};
 	struct vl_error *err = vl_places_init(c->g, &c->places), *more = NULL;
 
@@ -520,10 +560,10 @@ static void hold(struct vl_checker *c)
 static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t)
 {
 	static const struct check comparisons[] = {
-		{ "the processes", check_processes },
-		{ "what is mounted over processes", vl_check_mounts },
-		{ "the modules", check_modules },
-		{ "the sockets", check_sockets },
+		{ "the processes", check_processes, vl_scan_asks },
+		{ "what is mounted over processes", vl_check_mounts, vl_scan_asks },
+		{ "the modules", check_modules, vl_scan_asks },
+		{ "the sockets", check_sockets, vl_scan_asks },
 	};
 	struct vl_checker c = {
 		.g = g,
@@ -554,7 +594,8 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct v
 	forget(&c);
 	free(c.found);
 	free(c.held);
+	err = vl_error_first(say_untyped(&c), err);
 	return err ? err : vl_table_end(t);
 }
 
-const struct vl_diff vl_diff_check = { "check", "checks", columns, run, "finding", true };
+const struct vl_diff vl_diff_check = { "check", "checks", columns, run, "finding" };

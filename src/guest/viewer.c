@@ -94,9 +94,8 @@ static struct vl_error *diff(struct vl_guest *g, struct vl_wire *wire, struct vl
 
 	vl_table_init(&t, diff->columns);
 	g->want = VL_WANT_NOTHING;
-	err = vl_scan_bears(&g->raw, diff->need_types ? NULL : vl_scan_asks, diff->plural);
-	if (!err)
-		err = vl_symbols_bear(&g->raw, NULL, "lists to compare");
+	/* Each way and each check knows which fields it needs. */
+	err = vl_symbols_bear(&g->raw, NULL, "lists to compare");
 	if (!err && g->raw.attach && g->raw.attach->trusted)
 		err = vl_session_own(g);
 	if (!err)

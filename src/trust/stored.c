@@ -41,9 +41,9 @@ static bool was_right(const char *path, uint64_t print)
 
 static struct vl_error *is_bad(const char *build_id, const char *how)
 {
-	return vl_error_hint(vl_error_new(VL_ERR_ARG, "the stored trusted kernel of build %s %s",
-					  build_id, how),
-			     "add it again: vlens trust add FILE");
+	return vl_error_hint(
+		vl_error_new(VL_ERR_ARG, "the stored trusted kernel of build %s %s", build_id, how),
+		"add it again: vlens trust add FILE");
 }
 
 struct vl_error *vl_trust_stored_check(const char *build_id, int fd, size_t size,

@@ -141,5 +141,4 @@ static struct vl_error *diff_modules(struct vl_raw_guest *g, struct vl_sys *sys,
 	return vl_diff_run(g, sys, &kind, t);
 }
 
-const struct vl_diff vl_diff_modules = { "modules",    "modules", module_columns,
-					 diff_modules, NULL,	  false };
+const struct vl_diff vl_diff_modules = { "modules", "modules", module_columns, diff_modules, NULL };

@@ -170,5 +170,4 @@ static struct vl_error *diff_sockets(struct vl_raw_guest *g, struct vl_sys *sys,
 	return vl_diff_run(g, sys, &kind, t);
 }
 
-const struct vl_diff vl_diff_sockets = { "sockets",    "sockets", socket_columns,
-					 diff_sockets, NULL,	  false };
+const struct vl_diff vl_diff_sockets = { "sockets", "sockets", socket_columns, diff_sockets, NULL };

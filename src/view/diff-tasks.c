@@ -351,5 +351,5 @@ static struct vl_error *diff_processes(struct vl_raw_guest *g, struct vl_sys *sy
 	return vl_diff_run(g, sys, &kind, t);
 }
 
-const struct vl_diff vl_diff_processes = { "processes",	   "processes", process_columns,
-					   diff_processes, NULL,	false };
+const struct vl_diff vl_diff_processes = { "processes", "processes", process_columns,
+					   diff_processes, NULL };

@@ -98,7 +98,6 @@ struct vl_diff {
 	const struct vl_column *columns;
 	struct vl_error *(*run)(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t);
 	const char *verdict; /* what a marked row is: "finding"; NULL: no number is printed */
-	bool need_types;     /* else each way knows what it needs (struct vl_diff_way) */
 };
 
 extern const struct vl_diff vl_diff_processes, vl_diff_modules, vl_diff_sockets;
