@@ -69,8 +69,8 @@ struct head {
 
 void vl_parcel_put_table(struct vl_parcel *p, const struct vl_table *t)
 {
-	const struct head h = { t->nr_columns, t->nr_rows, t->text_len, t->nr_marked,
-				t->nr_unsure, t->nr_untrusted };
+	const struct head h = { t->nr_columns, t->nr_rows,   t->text_len,
+				t->nr_marked,  t->nr_unsure, t->nr_untrusted };
 
 	vl_parcel_put(p, &h, sizeof(h));
 	vl_parcel_put(p, t->cells, t->nr_rows * t->nr_columns * sizeof(*t->cells));
