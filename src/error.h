@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Errors as objects. NULL is success. Any other says in one line what could not be done and
- * why; its hint says what the user can do about it.
+ * why; its hint says what the user can do about it. An error is for one thread at a time. The
+ * object without memory is static, and any number of threads may have it.
  */
 #ifndef VLENS_ERROR_H
 #define VLENS_ERROR_H

@@ -2,6 +2,18 @@
 /*
  * libvlens: look inside a running virtual machine, or a dump of one, from the host. This header
  * is the library's whole public interface; an applet uses nothing else.
+ *
+ * Errors. A function that returns a struct vl_error * returns NULL on success; the error is the
+ * caller's (error.h). Each of them can return VL_ERR_NOMEM, VL_ERR_OS (a call of the host
+ * failed) and, with a guest or a target, VL_ERR_TARGET (it cannot be reached, or has gone). Its
+ * comment names the others. Any other function cannot fail, unless its comment says how.
+ *
+ * Threads. The library has no state outside of its objects. Threads may use different objects at
+ * the same time. An object, with all that it owns, is for one thread at a time: a guest with its
+ * system calls and its reader, a target, a table, an error. Tables that are const, vl_version() and
+ * vl_features() are for all. A callback runs in the thread that made the call, unless its comment
+ * says otherwise. No function may be called in a signal handler, nor on an open guest or target
+ * in the child of a fork().
  */
 #ifndef VLENS_H
 #define VLENS_H
@@ -119,7 +131,8 @@ struct vl_stats {
 
 /*
  * Open the guest @spec (see vl_target_open()). It is not paused before the first call of
- * vl_guest_sys()->ops. On success the caller owns *@ret.
+ * vl_guest_sys()->ops. On success the caller owns *@ret. VL_ERR_ARG: the options make no sense
+ * together.
  */
 struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *opts,
 			       struct vl_guest **ret);
@@ -172,24 +185,32 @@ struct vl_sys *vl_guest_sys(struct vl_guest *g);
  * The guest's reader in this process, for raw reads (imee.h), by the engine of its options. It is
  * owned by @g, and made by the first call. That call makes a first attach, and asks the
  * monitor, unless the kernel is known from before. When vl_reader_current() finds another
- * kernel, close the guest and open it again.
+ * kernel, close the guest and open it again. VL_ERR_KERNEL, VL_ERR_FIRMWARE, VL_ERR_BOOTING,
+ * VL_ERR_DOWN: there is no kernel that is understood; VL_ERR_ARG: no such engine.
  */
 struct vl_error *vl_guest_reader(struct vl_guest *g, struct vl_reader **ret);
 
 /*
  * Get ready for views. A worker without rights (box/box.h) reads the guest's data and answers
- * the functions below. A kernel that cannot be understood is an error only with @need_kernel.
+ * the functions below. A kernel that cannot be understood is an error only with @need_kernel:
+ * VL_ERR_KERNEL, VL_ERR_FIRMWARE, VL_ERR_BOOTING, VL_ERR_DOWN. VL_ERR_CRASHED: the worker has
+ * ended; the same holds for all functions that ask it.
  */
 struct vl_error *vl_guest_attach(struct vl_guest *g, bool need_kernel);
 
 /*
  * Run @scan and fill @t, which is empty and has the columns of @scan. After an error @t has the
  * rows that could be read. The worker's answer is checked here: a worker that was taken over
- * can give false values, as a hostile guest can, and nothing else.
+ * can give false values, as a hostile guest can, and nothing else. VL_ERR_ARG: before
+ * vl_guest_attach(); VL_ERR_KERNEL: the kernel lacks what @scan needs; VL_ERR_FAULT: a part of
+ * it cannot be read.
  */
 struct vl_error *vl_guest_scan(struct vl_guest *g, const struct vl_scan *scan, struct vl_table *t);
 
-/* Compare one list as read in several ways; the guest must be open for both uses. */
+/*
+ * Compare one list as read in several ways; the guest must be open for both uses. Errors are
+ * those of vl_guest_scan(), and those of the guest's kernel (struct vl_sys_ops).
+ */
 struct vl_error *vl_guest_diff(struct vl_guest *g, const struct vl_diff *diff, struct vl_table *t);
 
 /*
@@ -207,41 +228,44 @@ bool vl_guest_reader_stats(struct vl_guest *g, struct vl_reader_stats *ret);
 /*
  * Find the place that @what names (vl_types_find()), in the address space of process @as (0: the
  * kernel's). Of an array @elements elements are shown (0: all); pointers are followed @depth
- * deep.
+ * deep. VL_ERR_ARG: there is no such place or process; VL_ERR_KERNEL: the kernel has no types.
  */
 struct vl_error *vl_guest_peek(struct vl_guest *g, const char *what, pid_t as, uint64_t elements,
 			       unsigned depth, struct vl_peek_found *ret);
 /*
  * Read @len bytes, VL_PEEK_MAX at most, at @va in the address space of the last place into @buf.
  * Stops with an error at the first byte that cannot be read; *@done_ret is how many were read.
- * With @whole it reads all or none.
+ * With @whole it reads all or none. VL_ERR_FAULT, with the address; VL_ERR_ARG: too many bytes,
+ * or no place was found before.
  */
 struct vl_error *vl_guest_peek_bytes(struct vl_guest *g, uint64_t va, void *buf, size_t len,
 				     bool whole, size_t *done_ret);
-/* Show @nr values at the last place (vl_peek_show()); 0: one. */
+/* Show @nr values at the last place, and with the errors of vl_peek_show(); 0: one. */
 struct vl_error *vl_guest_peek_values(struct vl_guest *g, uint64_t nr,
 				      const struct vl_peek_ops *ops, void *ctx);
 
 /*
  * Take a sample (view/top.h) into @ret, which is zeroed or an earlier sample, whose memory is used
  * again. Rates are those since this worker's last sample. After an error @ret has what could be
- * read; at_ns 0: nothing. A worker that has died is replaced.
+ * read; at_ns 0: nothing. A worker that has died is replaced. VL_ERR_KERNEL: the kernel lacks a
+ * field that is necessary; VL_ERR_FAULT: its memory cannot be read.
  */
 struct vl_error *vl_guest_top(struct vl_guest *g, struct vl_top_sample *ret);
 
-/* Get ready for vl_guest_top(); an error if it cannot work. */
+/* Get ready for vl_guest_top(); its errors if it cannot work. */
 struct vl_error *vl_guest_top_open(struct vl_guest *g);
 
 /*
  * Watch the guest, after vl_guest_attach(), for a slice of time: events (view/watch.h) into @ret,
  * which is zeroed or an earlier one, whose memory is used again; the caller frees its `events`. The
  * first call begins the watch. An error ends it: the events before it are in @ret, and
- * vl_guest_attach() comes before the next call.
+ * vl_guest_attach() comes before the next call. VL_ERR_ARG: vl_guest_attach() did not come before
+ * this one; VL_ERR_KERNEL: the kernel lacks what a group needs.
  */
 struct vl_error *vl_guest_watch(struct vl_guest *g, const struct vl_watch_options *o,
 				struct vl_watch_round *ret);
 
-/* An error if the hypervisor's process has ended. */
+/* VL_ERR_TARGET if the hypervisor's process has ended. */
 struct vl_error *vl_guest_alive(struct vl_guest *g);
 
 /*
@@ -251,7 +275,7 @@ struct vl_error *vl_guest_alive(struct vl_guest *g);
  */
 struct vl_error *vl_guest_runs(struct vl_guest *g, bool *ret);
 
-/* The state of the guest: asks the hypervisor, and reads memory. */
+/* The state of the guest: asks the hypervisor, and reads memory. What is not known is "". */
 void vl_guest_state(struct vl_guest *g, struct vl_state *ret);
 
 /*
@@ -274,7 +298,8 @@ struct vl_error *vl_doctor_guest(struct vl_doctor *d, const char *spec,
 void vl_guest_stats(struct vl_guest *g, struct vl_stats *ret);
 
 /*
- * The release of the library and how it was built: "0.1.0", "+libvirt ...".
+ * The release of the library and how it was built: "0.1.0", "+libvirt ...". Static; any thread
+ * may call them.
  */
 const char *vl_version(void);
 const char *vl_features(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Examinations of a host and of a guest: one row for each condition that vlens needs, with
- * advice.
+ * advice. A failure is a row, not an error. One thread at a time may add rows.
  */
 #ifndef VLENS_DOCTOR_H
 #define VLENS_DOCTOR_H

@@ -2,7 +2,8 @@
 /*
  * A target: a libvirt domain, a bare QEMU, any guest on KVM, or a dump file. It gives the
  * guest-physical memory map, the state of the vCPUs, and pauses. It never gives write access to
- * guest memory.
+ * guest memory. One thread at a time may use a target, except that several may read memory
+ * (vl_target_read(), vl_target_read_pages(), vl_target_page()) while none pauses, places or closes.
  */
 #ifndef VLENS_HOST_H
 #define VLENS_HOST_H

@@ -8,6 +8,9 @@
  * The sockets of a user's keepers are in the run directory. A keeper serves one tool at a time; a
  * second tool uses the guest's next keeper. A keeper ends when it was idle for the given time, or
  * when the guest ends.
+ *
+ * Each of these functions is called by the only thread of its process, or by one that has the
+ * signals of vl_redirect_run() for itself.
  */
 #ifndef VLENS_KEEP_H
 #define VLENS_KEEP_H

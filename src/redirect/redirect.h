@@ -6,6 +6,9 @@
  *
  * The program runs under a seccomp filter with user notification and is traced
  * with ptrace for exec and fork only; this layer prints nothing.
+ *
+ * The thread that starts a program is its tracer until the program ends: one thread runs one
+ * program at a time. A filter may be used by several threads.
  */
 #ifndef VLENS_REDIRECT_H
 #define VLENS_REDIRECT_H
@@ -20,6 +23,7 @@
 /* The compiled policy: made once, used for any number of runs. */
 struct vl_redirect_filter;
 
+/* VL_ERR_OS: libseccomp refuses a row. The caller owns *@ret. */
 struct vl_error *vl_redirect_filter_create(struct vl_redirect_filter **ret);
 void vl_redirect_filter_destroy(struct vl_redirect_filter *f);
 

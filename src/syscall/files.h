@@ -27,7 +27,8 @@ struct vl_file_piece {
  * Read file @path of the guest, from byte @offset on, until @size bytes are in @buf or the file
  * ends. @opts may be NULL, as if all were 0. All bytes are of one epoch, which has ended on
  * return. Data that is only on the guest's disk cannot be read, as the call would sleep
- * (VL_ERR_BLOCKED); the bytes before are in @ret.
+ * (VL_ERR_BLOCKED); the bytes before are in @ret. An errno of the guest's kernel is no error: it is
+ * in @ret. Other errors are those of struct vl_sys_ops. One thread at a time may use @sys.
  */
 struct vl_error *vl_file_read(struct vl_sys *sys, const char *path, uint64_t offset,
 			      const struct vl_file_options *opts, void *buf, size_t size,

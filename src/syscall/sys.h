@@ -2,6 +2,7 @@
 /*
  * The interface by which a kernel answers system calls. A guest implements it (guest/); the tests
  * implement it over the host's kernel, to test redirection without a guest.
+ * One thread at a time may use it.
  */
 #ifndef VLENS_SYS_H
 #define VLENS_SYS_H

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The values in a place, passed one by one to callbacks that show them. */
+/*
+ * The values in a place, passed one by one to callbacks that show them, in the thread of the call.
+ */
 #ifndef VLENS_PEEK_H
 #define VLENS_PEEK_H
 

@@ -2,6 +2,7 @@
 /*
  * The result of a view: rows of typed cells under a const table of columns. Everything about
  * columns comes from that table: text, -o, --sort, --json, --help and the check of the manual.
+ * One thread at a time may fill a table; any number may read one that is not filled.
  */
 #ifndef VLENS_TABLE_H
 #define VLENS_TABLE_H
@@ -94,6 +95,7 @@ void vl_table_utc(struct vl_table *t, size_t column, time_t when);
  * their order. Without memory nothing is done.
  */
 void vl_table_order(struct vl_table *t, const unsigned char *ranks, unsigned nr_ranks);
+/* VL_ERR_NOMEM if rows or cells are missing. */
 struct vl_error *vl_table_end(const struct vl_table *t);
 
 /* A cell, VL_CELL_NONE if it does not exist; the bytes of a text cell. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * All types of the guest's kernel, from its BTF, and typed places in its memory:
- * "init_task.mm->pgd".
+ * "init_task.mm->pgd". They read by the reader of a guest, and in the thread that may use it.
  */
 #ifndef VLENS_TYPES_H
 #define VLENS_TYPES_H
@@ -31,13 +31,17 @@ struct vl_lvalue {
 void vl_types_init(struct vl_types *t, struct vl_raw_guest *g);
 void vl_types_deinit(struct vl_types *t);
 
-/* Read the types, from the cache or from the guest, on the first call. */
+/*
+ * Read the types, from the cache or from the guest, on the first call. VL_ERR_KERNEL: it has none;
+ * VL_ERR_FAULT: they cannot be read.
+ */
 struct vl_error *vl_types_need(struct vl_types *t);
 
 /*
  * Find the place of the expression @what: (ADDRESS | SYMBOL[@CPU])[+OFFSET][:TYPE]{.MEMBER |
  * ->MEMBER | [INDEX]}. Pointers on the way are followed. Without TYPE a symbol has its known
- * type, or none. VL_ERR_ARG with near matches when there is no such symbol, type or member.
+ * type, or none. VL_ERR_ARG with near matches when there is no such symbol, type or member;
+ * VL_ERR_FAULT: a pointer on the way cannot be read; else as vl_types_need().
  */
 struct vl_error *vl_types_find(struct vl_types *t, const char *what, struct vl_lvalue *ret);
 
