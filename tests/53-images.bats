@@ -323,8 +323,8 @@ in_a_process() {
 		eventually 60 grep -q ready "$T/ready"
 		vps "pid:$pid" -e -o pid,ppid,user,comm >"$T/text.$kind" || true
 		kill -9 "$pid"
-		grep -q init "$T/text.$kind" && cmp <(vps "$1" -e -o pid,ppid,user,comm) "$T/text.$kind" ||
-			fail "$kind: $(head "$T/text.$kind")"
+		grep -q init "$T/text.$kind" || fail "$kind: $(head "$T/text.$kind")"
+		cmp <(vps "$1" -e -o pid,ppid,user,comm) "$T/text.$kind" || fail "$kind: $(head "$T/text.$kind")"
 	done
 }
 
