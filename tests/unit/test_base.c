@@ -11,6 +11,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/crc32c.h"
 #include "base/library.h"
 #include "base/number.h"
@@ -162,6 +163,47 @@ static void test_number(void)
 	ok(!taken, "what is no number, or too small or large, is not taken");
 	ok(vl_number("-5", -5, 9, &n) && n == -5 && vl_number("9", -5, 9, &n) && n == 9,
 	   "both ends are");
+}
+
+/* "hello" packed by hand: stored blocks of each format. */
+static void test_codec(void)
+{
+	static const struct {
+		const char *in;
+		size_t len;
+	} packed[VL_NR_CODECS] = {
+		/* RFC 1950, 1951: the sum is Adler-32. */
+		[VL_CODEC_ZLIB] = { "\x78\x01\x01\x05\x00\xfa\xffhello\x06\x2c\x02\x15", 16 },
+		/* 17 + 5 letters; the end. */
+		[VL_CODEC_LZO] = { "\x16hello\x11\x00\x00", 9 },
+		/* The length; a literal of 5 bytes. */
+		[VL_CODEC_SNAPPY] = { "\x05\x10hello", 7 },
+		/* RFC 8878: the magic, one segment of 5 bytes, its last block, which is raw. */
+		[VL_CODEC_ZSTD] = { "\x28\xb5\x2f\xfd\x20\x05\x29\x00\x00hello", 14 },
+	};
+
+	for (enum vl_codec_kind kind = 0; kind < VL_NR_CODECS; kind++) {
+		struct vl_codec c = { .fn = NULL };
+		char out[8] = "", damaged[16];
+		size_t n = sizeof(out), small = 4, none = sizeof(out);
+
+		ok(!vl_codec_unpack(&(struct vl_codec){ .kind = kind }, packed[kind].in,
+				    packed[kind].len, out, &none),
+		   "%s: not loaded", vl_codec_name(kind));
+		if (!ok(!vl_discard(vl_codec_load(kind, &c)), "it is loaded"))
+			continue;
+		ok(vl_codec_unpack(&c, packed[kind].in, packed[kind].len, out, &n) && n == 5 &&
+			   !memcmp(out, "hello", 5),
+		   "it is unpacked");
+		ok(!vl_codec_unpack(&c, packed[kind].in, packed[kind].len, out, &small),
+		   "there is no room");
+		n = 5;
+		ok(vl_codec_unpack(&c, packed[kind].in, packed[kind].len, out, &n) && n == 5,
+		   "it just fits");
+		memcpy(damaged, packed[kind].in, packed[kind].len);
+		n = sizeof(out);
+		ok(!vl_codec_unpack(&c, damaged, packed[kind].len - 5, out, &n), "it is cut short");
+	}
 }
 
 /* Offers @candidates, which end in NULL, for @name; the text must be @want. */
@@ -350,6 +392,7 @@ static void test_library(void)
 int main(void)
 {
 	test_number();
+	test_codec();
 	test_suggest();
 	test_u64();
 	test_decimal();
