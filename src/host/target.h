@@ -272,14 +272,6 @@ const void *vl_target_page(struct vl_target *t, uint64_t gpa);
  */
 struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas, void *const *bufs,
 				      size_t nr);
-/* The page at @gpas[@i] is at @page, until the function returns. It reads no memory of a guest. */
-typedef void vl_page_visit_fn(void *ctx, size_t i, const void *page);
-/*
- * Read @nr pages, and let @fn look at each, in ascending order of @i. While it looks at some, the
- * next ones are read where another process reads for us. @room is space for @room_nr pages.
- */
-struct vl_error *vl_target_visit_pages(struct vl_target *t, const uint64_t *gpas, size_t nr,
-				       vl_page_visit_fn *fn, void *ctx, void *room, size_t room_nr);
 
 /*
  * Pause the guest, by the mode of the options. A guard process resumes it if this process dies, or

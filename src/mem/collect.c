@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../base/clock.h"
+#include "../host/port.h"
 #include "snapshot-internal.h"
 
 /* Pages that are not mapped and are read in one go, and how many of these the process reads itself. */
