@@ -130,6 +130,15 @@ void error_report(const char *applet, const char *guest, const struct vl_error *
 	putc('\n', stderr);
 }
 
+void error_report_shortfall(const char *applet, const char *guest, uint64_t has, uint64_t of)
+{
+	_cleanup_error_ struct vl_error *err = vl_error_new(
+		VL_ERR_TARGET, "the file is cut short: %" PRIu64 " of %" PRIu64 " pages", has, of);
+
+	error_report(applet, guest,
+		     vl_error_hint(err, "what lies in the rest is missing from this answer"));
+}
+
 void report_fate(const char *applet, const char *guest, enum vl_kernel_fate fate)
 {
 	static const struct {

@@ -391,6 +391,9 @@ bool request_option(struct request *r, void *ctx, int key, char *arg)
 	case OPT_SNAPSHOT:
 		r->scan.target.snapshot = arg;
 		return *arg || wrong(r, "'%s' is not the id or name of a snapshot", arg);
+	case OPT_PARTIAL:
+		r->scan.target.partial = true;
+		return true;
 	case OPT_TRUSTED:
 		return take_trusted(r, arg);
 	case OPT_KEEP:

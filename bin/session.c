@@ -64,6 +64,7 @@ bool session_open(struct session *s)
 {
 	_cleanup_error_ struct vl_error *err = NULL;
 	struct progress progress;
+	uint64_t has, of;
 
 	if (s->guest)
 		return true;
@@ -75,6 +76,8 @@ bool session_open(struct session *s)
 	progress_end(&progress);
 	if (err)
 		error_report(s->applet->name, s->request->spec, err);
+	else if (vl_guest_shortfall(s->guest, &has, &of))
+		error_report_shortfall(s->applet->name, s->request->spec, has, of);
 	return !err;
 }
 
@@ -175,6 +178,8 @@ static int report_lost(const struct session *s, int status)
 	if (refused)
 		error_report(s->applet->name, s->request->spec, refused);
 	/* A program may succeed although an answer is missing. */
+	if (rest && lost->main && s->options.target.partial)
+		return STATUS_GUEST;
 	if (!status && lost->main && (disk || rest))
 		return rest ? STATUS_GUEST : STATUS_MISSING;
 	return status;

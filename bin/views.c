@@ -87,6 +87,8 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 	job->look_ns = vl_now_ns() - start;
 	job->live = g && vl_guest_is_live(g);
 	job->moved = g ? vl_guest_moved(g) : 0;
+	if (g)
+		vl_guest_shortfall(g, &job->has_pages, &job->of_pages);
 	if (g && (r->request->stats || r->request->trusted))
 		view_note(job, g);
 	/* A worker that asked the kernel stores what it learned: wait for it. */
@@ -274,6 +276,10 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 	for (size_t i = 0; i < nr && r->diff && r->diff->verdict && !r->show.json; i++)
 		if (!r->request->attachments)
 			brief_attachments(&tables[i]);
+	for (size_t i = 0; i < nr; i++)
+		if (jobs[i].has_pages < jobs[i].of_pages)
+			error_report_shortfall(r->request->applet->name, jobs[i].spec,
+					       jobs[i].has_pages, jobs[i].of_pages);
 	show_print(&r->show, r->plural, parts, nr);
 	print_verdict(r, jobs, nr);
 	print_sum(r, jobs, nr);

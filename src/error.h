@@ -25,6 +25,7 @@ enum vl_errc {
 	VL_ERR_SPENT,	   /* the run may not pause the guest any longer */
 	VL_ERR_UNVERIFIED, /* a guest kernel call would run code that is not verified */
 	VL_ERR_ENDLESS,	   /* a guest kernel call used up its budget, over a dump */
+	VL_ERR_LACKING,	   /* a page of the guest is not in the file, and may be missing */
 	VL_NR_ERR	   /* the number of classes */
 };
 

@@ -178,6 +178,12 @@ bool vl_guest_is_live(const struct vl_guest *g);
  */
 uint64_t vl_guest_moved(const struct vl_guest *g);
 
+/*
+ * With target.partial: the pages of memory that the file has, and that it should have, once its
+ * kernel is known. False: it has all.
+ */
+bool vl_guest_shortfall(const struct vl_guest *g, uint64_t *has_ret, uint64_t *of_ret);
+
 /* The interface through which the guest's kernel answers; owned by @g. */
 struct vl_sys *vl_guest_sys(struct vl_guest *g);
 

@@ -257,6 +257,7 @@ qemu_notes() {
 	run --separate-stderr vps "$T/cut" -ef
 	assert_status 3
 	[[ $stderr == *"the stream is truncated: it ends at 20971520 bytes"*"is it still being written"* ]] || fail "$stderr"
+	assert_partial "$T/cut"
 }
 
 @test "a raw image that is cut short: right, or the file is to blame; views show what is in it" {
@@ -289,6 +290,58 @@ qemu_notes() {
 		assert_status 3
 		[[ ${#lines[@]} -gt 10 && $stderr == *"the file is cut short: "* ]] || fail "${#lines[@]} lines: $stderr"
 	fi
+}
+
+# assert_partial FILE: a file that is cut short is refused, but with --partial.
+assert_partial() {
+	run --separate-stderr vpslist "$1"
+	assert_status 3
+	run --separate-stderr vpslist --partial "$1"
+	[[ $status -eq 0 || $status -eq 3 ]]
+	[[ $stderr =~ ^"vpslist: $1: the file is cut short: "([0-9]+)" of "([0-9]+)" pages" ]] || fail "$stderr"
+	[[ ${BASH_REMATCH[1]} -gt 1000 && ${BASH_REMATCH[1]} -lt ${BASH_REMATCH[2]} ]]
+}
+
+@test "--partial: what is there of a file that is cut short, in each format" {
+	local form size end
+	dump g7
+	vps "$DUMPS/g7.elf" -ef >"$T/whole"
+	for form in raw lime vmcore avml kdump-lzo; do
+		"$VT_TESTS/lib/image" "$form" "$DUMPS/g7.elf" "$T/$form"
+		size=$(stat -c %s "$T/$form")
+		# A little first: the answer is likely to be whole.
+		for end in $((size - size / 512)) $((size - size / 10)); do
+			truncate -s "$end" "$T/$form"
+			run --separate-stderr vps --partial "$T/$form" -ef
+			[[ $stderr =~ "vps: $T/$form: the file is cut short: "[0-9]+" of "[0-9]+" pages" ]] ||
+				fail "$form: $status $stderr"
+			[[ $status -ne 0 ]] || assert_same "$(<"$T/whole")" "$output"
+			[[ $status -eq 0 || $status -eq 3 ]] || fail "$form: $status $stderr"
+			[[ $form == raw ]] || assert_partial "$T/$form"
+		done
+		rm "$T/$form"
+	done
+	# A file that has all of its memory needs no such option, and nothing is said.
+	run --separate-stderr vps --partial "$DUMPS/g7.elf" -ef
+	[[ $status -eq 0 && -z $stderr ]] || fail "$stderr"
+	assert_same "$(<"$T/whole")" "$output"
+}
+
+@test "kdump-compressed by makedumpfile -d 31: free pages serve, and those of processes are no zeros" {
+	dump g7
+	"$VT_TESTS/lib/image" kdump-lzo-filtered "$DUMPS/g7.elf" "$T/filtered" "--tcp=127.0.0.1:4242"
+	assert_same "$(vlsmod "$DUMPS/g7.elf")" "$(vlsmod "$T/filtered")"
+	assert_same "$(vpslist "$DUMPS/g7.elf")" "$(vpslist "$T/filtered")"
+	run --separate-stderr vps "$T/filtered" -ef
+	assert_refused vps "$T/filtered" "the page at 0x"
+	vps "$DUMPS/g7.elf" -ef >"$T/whole"
+	run --separate-stderr vps --partial "$T/filtered" -ef
+	assert_status 3
+	[[ ${#stderr_lines[@]} -eq 1 && $stderr == *"/cmdline had no answer: the page at 0x"*" is not in the file; "* ]] ||
+		fail "$stderr"
+	# Every other row is whole.
+	assert_same "$(grep -v 4242 "$T/whole")" "$(grep -v '\[listener\]' <<<"$output")"
+	assert_same "$(wc -l <"$T/whole")" "${#lines[@]}"
 }
 
 # As makedumpfile leaves out pages of processes: what is not there is no page of zeros.

@@ -411,6 +411,8 @@ static struct vl_error *attach(struct vl_guest *g, bool *want_ret)
 			strcpy(g->build_id, m.text);
 		g->first = m.value[0];
 		g->known = m.value[1];
+		g->has_pages = m.value[2];
+		g->of_pages = m.value[3];
 	}
 	g->attached = true;
 	m.hint[sizeof(m.hint) - 1] = '\0';

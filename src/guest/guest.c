@@ -140,6 +140,9 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 		free(g);
 		return err;
 	}
+	/* For vl_guest_shortfall(). The first request reports an error. */
+	if (opts->target.partial && g->uses & VL_GUEST_ASK)
+		vl_error_destroy(vl_broker_ready(g, true));
 	*ret = g;
 	return NULL;
 }
@@ -217,6 +220,13 @@ bool vl_guest_is_live(const struct vl_guest *g)
 uint64_t vl_guest_moved(const struct vl_guest *g)
 {
 	return vl_target_moved(g->raw.target);
+}
+
+bool vl_guest_shortfall(const struct vl_guest *g, uint64_t *has_ret, uint64_t *of_ret)
+{
+	*has_ret = g->has_pages;
+	*of_ret = g->of_pages;
+	return g->has_pages < g->of_pages;
 }
 
 struct vl_error *vl_guest_reader(struct vl_guest *g, struct vl_reader **ret)

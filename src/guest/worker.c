@@ -2,6 +2,7 @@
 /* The worker of a guest: serves the broker, and asks it for everything that needs rights. */
 #include "internal.h"
 
+#include <inttypes.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -294,10 +295,16 @@ static struct vl_error *attach(struct vl_worker *w, struct vl_message *m)
 
 	err = vl_session_attach(g, m->value[0]);
 	m->value[0] = g->want;
+	if (err && vl_target_shortfall(g->raw.target, &m->value[2], &m->value[3]))
+		return vl_error_prefix(err,
+				       "the file is cut short: %" PRIu64 " of %" PRIu64 " pages",
+				       m->value[2], m->value[3]);
 	if (err)
 		return err;
 	m->value[0] = g->raw.attach->first;
 	m->value[1] = g->raw.attach->known;
+	if (!vl_target_shortfall(g->raw.target, &m->value[2], &m->value[3]))
+		m->value[2] = m->value[3] = 0;
 	strcpy(m->text, g->raw.attach->build_id);
 	/* For the message if there is no trusted kernel. */
 	vl_attach_release(g->raw.attach, m->hint);

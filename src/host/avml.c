@@ -33,6 +33,7 @@ struct avml {
 	struct vl_codec snappy;
 	struct vl_frame *frames;
 	size_t nr;
+	bool partial;
 
 	/* In the box. */
 	struct {
@@ -183,6 +184,8 @@ static struct vl_error *read_page(void *ctx, uint64_t gpa, void *buf)
 
 		if (f && at >= f->gpa && at - f->gpa < f->len)
 			data = hold(a, f);
+		else if (a->partial)
+			return vl_page_lacking(gpa);
 		if (!data)
 			return vl_error_fault(gpa,
 					      "the page at 0x%" PRIx64
@@ -208,9 +211,20 @@ static void close_avml(void *ctx)
 	free(a);
 }
 
+static uint64_t cut_off(void *ctx, uint64_t all)
+{
+	const struct avml *a = ctx;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < a->nr; i++)
+		bytes += a->frames[i].len;
+	return all - (bytes / VL_PAGE_SIZE < all ? bytes / VL_PAGE_SIZE : all);
+}
+
 static const struct vl_pages_ops avml_ops = {
 	.what = "compressed",
 	.read = read_page,
+	.cut_off = cut_off,
 	.close = close_avml,
 };
 
@@ -225,7 +239,8 @@ static bool is_sound(const struct vl_frame *f, size_t nr)
 	return true;
 }
 
-struct vl_error *vl_avml_set(struct vl_target *t, int fd, struct vl_frame *frames, size_t nr)
+struct vl_error *vl_avml_set(struct vl_target *t, int fd, struct vl_frame *frames, size_t nr,
+			     bool partial)
 {
 	struct avml *a = calloc(1, sizeof(*a));
 	struct vl_error *err;
@@ -237,6 +252,7 @@ struct vl_error *vl_avml_set(struct vl_target *t, int fd, struct vl_frame *frame
 	a->fd = fd;
 	a->frames = frames;
 	a->nr = nr;
+	a->partial = partial;
 	err = is_sound(frames, nr) ? NULL : vl_index_bad();
 	if (!err) {
 		err = vl_codec_load(VL_CODEC_SNAPPY, &a->snappy);

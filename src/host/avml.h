@@ -29,8 +29,9 @@ void vl_avml_sort(struct vl_frames_of *f);
 
 /*
  * The pages of @t come from the @nr frames of file @fd, which are taken, also after an error. They
- * are of an index, and untrusted.
+ * are of an index, and untrusted. @partial: what is in none of them is cut off.
  */
-struct vl_error *vl_avml_set(struct vl_target *t, int fd, struct vl_frame *frames, size_t nr);
+struct vl_error *vl_avml_set(struct vl_target *t, int fd, struct vl_frame *frames, size_t nr,
+			     bool partial);
 
 #endif

@@ -46,6 +46,7 @@ struct file {
 	Elf *elf;
 	int fd;
 	uint64_t size;
+	bool partial;
 };
 
 /* Add the segments with memory; an error unless all of them lie within the file. */
@@ -84,7 +85,7 @@ static struct vl_error *add_segments(const struct file *in, struct vl_facts *f,
 		if (err)
 			return err;
 	}
-	if (need > in->size)
+	if (need > in->size && !in->partial)
 		return vl_dump_truncated(need, in->size);
 	if (!ret->nr)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file holds no guest memory"),
@@ -107,6 +108,11 @@ static struct vl_error *find(const struct file *in, struct vl_facts *f)
 	err = add_segments(in, f, &seg);
 	if (!err)
 		err = vl_notes_registers(in->elf, &f->registers, &f->nr_vcpus);
+	/* They may be cut off. */
+	if (err && in->partial && seg.nr) {
+		vl_error_destroy(err);
+		err = NULL;
+	}
 	if (err)
 		return err;
 	f->head.moved = vl_notes_moved(in->elf);
@@ -140,7 +146,7 @@ static const char *machine_of(const GElf_Ehdr *eh)
 static struct vl_error *index_elf(const struct vl_index_job *job, struct vl_index *ret)
 {
 	struct vl_facts f = { .nr = 0 };
-	struct file in = { .fd = job->fd, .size = job->size };
+	struct file in = { .fd = job->fd, .size = job->size, .partial = job->partial };
 	struct vl_error *err;
 	GElf_Ehdr eh;
 
@@ -167,7 +173,7 @@ static struct vl_error *index_elf(const struct vl_index_job *job, struct vl_inde
 
 struct vl_error *vl_dump_load_elf(struct vl_target *t, struct vl_dump *d)
 {
-	const struct vl_index_job job = { "elf1", index_elf, d->fd, 0, d->size, NULL };
+	const struct vl_index_job job = { "elf1", index_elf, d->fd, 0, d->size, NULL, false };
 	struct vl_index ix;
 	struct vl_error *err = vl_index_open(t, &job, &ix);
 

@@ -61,6 +61,9 @@ static const struct {
 	{ 0x20, VL_CODEC_ZSTD },
 };
 
+/* makedumpfile's dump level: pages of zeros are left out. Other bits are of other pages. */
+#define LEVEL_ZEROS 1
+
 #define HEAD_VERSION_NOTES 4
 #define HEAD_VERSION_64 6
 /* 16 TiB of memory, whose bitmaps have 1 GiB. */
@@ -81,7 +84,9 @@ struct kdump {
 		uint64_t present; /* the bitmap of pages in the file: its offset */
 		uint64_t descs;	  /* the first descriptor */
 		uint64_t status;  /* how pages are packed */
+		uint64_t filters; /* 1: pages were left out that are no zeros */
 	} head;
+	bool partial;	   /* a file that is cut short is no error */
 	uint64_t *before;  /* for each block of that bitmap: set bits in those before it */
 	uint64_t nr_descs; /* set bits in all */
 
@@ -187,6 +192,13 @@ static bool unpack(struct kdump *k, const struct page_desc *d, unsigned char *bu
 	return true;
 }
 
+/* Does the page of @d lie behind the file's end? NULL: its descriptor does. */
+static bool is_cut(const struct kdump *k, const struct page_desc *d)
+{
+	return !d || (d->offset >= 0 && d->offset <= INT64_MAX - (int64_t)d->size &&
+		      (uint64_t)d->offset + d->size > k->file.size);
+}
+
 static struct vl_error *read_page(void *ctx, uint64_t gpa, void *buf)
 {
 	struct kdump *k = ctx;
@@ -195,12 +207,16 @@ static struct vl_error *read_page(void *ctx, uint64_t gpa, void *buf)
 
 	if (pfn >= k->head.pages || !hold_block(k, pfn / BLOCK_PAGES))
 		return damaged(gpa, "the bitmap has ended");
-	/* Left out by makedumpfile: zeros, or what was not wanted. */
+	if (!bit(k->block, pfn % BLOCK_PAGES) && k->head.filters)
+		return vl_page_lacking(gpa);
+	/* Left out by makedumpfile, as it is zeros. */
 	if (!bit(k->block, pfn % BLOCK_PAGES)) {
 		memset(buf, 0, VL_PAGE_SIZE);
 		return NULL;
 	}
 	d = find_desc(k, rank(k, pfn));
+	if (k->partial && is_cut(k, d))
+		return vl_page_lacking(gpa);
 	if (!d)
 		return damaged(gpa, "it has no descriptor");
 	if (d->offset > 0 && d->offset == k->zeros) {
@@ -248,10 +264,38 @@ static void close_kdump(void *ctx)
 	free(k);
 }
 
+static uint64_t cut_off(void *ctx, uint64_t all)
+{
+	struct kdump *k = ctx;
+	uint64_t nr = 0;
+
+	(void)all;
+	for (uint64_t i = 0; i < k->nr_descs; i++) {
+		const struct page_desc *d = find_desc(k, i);
+
+		/* All descriptors behind it are cut off, too. */
+		if (!d)
+			return nr + k->nr_descs - i;
+		nr += is_cut(k, d);
+	}
+	return nr;
+}
+
+static bool left_out(void *ctx, uint64_t gpa)
+{
+	struct kdump *k = ctx;
+	uint64_t pfn = gpa / VL_PAGE_SIZE;
+
+	return k->head.filters && pfn < k->head.pages && hold_block(k, pfn / BLOCK_PAGES) &&
+	       !bit(k->block, pfn % BLOCK_PAGES);
+}
+
 static const struct vl_pages_ops kdump_ops = {
 	.what = "compressed",
 	.read = read_page,
 	.next = next_page,
+	.cut_off = cut_off,
+	.left_out = left_out,
 	.close = close_kdump,
 };
 
@@ -416,6 +460,7 @@ static struct vl_error *read_head(struct kdump *k, uint64_t size, struct vl_fact
 	if (h.version < HEAD_VERSION_NOTES)
 		sub.notes_size = 0;
 	k->head.status = h.status;
+	k->head.filters = (sub.level & ~LEVEL_ZEROS) != 0;
 	k->head.pages = h.version < HEAD_VERSION_64 ? h.max_mapnr : sub.max_mapnr_64;
 	bitmap = (1 + (uint64_t)h.sub_size) * VL_PAGE_SIZE;
 	half = h.bitmap_blocks / 2 * VL_PAGE_SIZE;
@@ -426,7 +471,7 @@ static struct vl_error *read_head(struct kdump *k, uint64_t size, struct vl_fact
 	err = read_bitmaps(f, k, bitmap);
 	if (!err && !k->nr_descs)
 		err = vl_dump_damaged("it holds no memory");
-	if (!err)
+	if (!err && !k->partial)
 		err = check_end(k);
 	return err ? err : read_notes(k, &sub, f);
 }
@@ -459,6 +504,7 @@ static struct vl_error *index_kdump(const struct vl_index_job *job, struct vl_in
 
 	if (!k)
 		return vl_error_nomem();
+	k->partial = job->partial;
 	err = vl_flattened_init(job->fd, job->size, &k->file);
 	if (!err)
 		err = read_head(k, job->size, &f);
@@ -518,7 +564,7 @@ static struct vl_error *take(struct vl_target *t, struct vl_dump *d, struct kdum
 
 struct vl_error *vl_dump_load_kdump(struct vl_target *t, struct vl_dump *d)
 {
-	const struct vl_index_job job = { "kdump1", index_kdump, d->fd, 0, d->size, NULL };
+	const struct vl_index_job job = { "kdump2", index_kdump, d->fd, 0, d->size, NULL, false };
 	struct vl_index ix;
 	struct vl_error *err = vl_index_open(t, &job, &ix);
 	struct kdump *k;
@@ -526,6 +572,8 @@ struct vl_error *vl_dump_load_kdump(struct vl_target *t, struct vl_dump *d)
 	if (err)
 		return err;
 	k = new_kdump();
+	if (k)
+		k->partial = t->partial;
 	err = k ? take(t, d, k, &ix) : vl_error_nomem();
 	vl_index_deinit(&ix);
 	if (err) {

@@ -52,6 +52,7 @@ struct range {
 struct pass {
 	int fd;
 	uint64_t size;
+	bool partial;
 	struct range *ranges;
 	size_t nr, room;
 	struct vl_frames_of frames;
@@ -85,12 +86,17 @@ static struct vl_error *add_range(struct pass *p, const struct lime_header *h, u
 		return err;
 	if (packed) {
 		err = vl_avml_add(&p->frames, p->fd, p->size, h->first, len, at);
+		if (err && p->partial) {
+			vl_error_destroy(err);
+			*at = p->size;
+			err = NULL;
+		}
 		return err ? err : add(p, h, PACKED);
 	}
-	if (len > p->size - *at)
+	if (len > p->size - *at && !p->partial)
 		return vl_dump_truncated(*at + len, p->size);
 	err = add(p, h, *at);
-	*at += len;
+	*at = len > p->size - *at ? p->size : *at + len;
 	return err;
 }
 
@@ -101,6 +107,8 @@ static struct vl_error *add_ranges(struct pass *p)
 	size_t nr = 0;
 
 	for (uint64_t at = 0; at < p->size;) {
+		if (!vl_get_whole(p->fd, &h, sizeof(h), at) && p->partial && p->nr)
+			return NULL;
 		if (!vl_get_whole(p->fd, &h, sizeof(h), at))
 			return vl_dump_truncated(at + sizeof(h), p->size);
 		/* Ranges without a whole page are none that is kept. */
@@ -116,7 +124,7 @@ static struct vl_error *add_ranges(struct pass *p)
 
 static struct vl_error *index_ranges(const struct vl_index_job *job, struct vl_index *ret)
 {
-	struct pass p = { .fd = job->fd, .size = job->size };
+	struct pass p = { .fd = job->fd, .size = job->size, .partial = job->partial };
 	struct vl_error *err = add_ranges(&p);
 
 	vl_avml_sort(&p.frames);
@@ -137,6 +145,8 @@ static struct vl_error *take_ranges(struct vl_target *t, struct vl_dump *d, stru
 	_cleanup_free_ struct vl_frame *frames = NULL;
 	_cleanup_free_ struct range *ranges = NULL;
 	size_t nr = 0, nr_frames = 0;
+	/* Of a file that is cut short, a range may end behind its end. */
+	const uint64_t size = t->partial ? INT64_MAX : d->size;
 	uint64_t in_frames = 0;
 	struct vl_error *err;
 
@@ -150,12 +160,12 @@ static struct vl_error *take_ranges(struct vl_target *t, struct vl_dump *d, stru
 
 		if (!r->size || (r->gpa | r->size) % VL_PAGE_SIZE || r->gpa > INT64_MAX ||
 		    r->size > INT64_MAX - r->gpa ||
-		    (r->at != PACKED && (r->at > d->size || r->size > d->size - r->at)))
+		    (r->at != PACKED && (r->at > size || r->size > size - r->at)))
 			return vl_index_bad();
 		/* Else a small file would have a memory of any size. */
-		if (r->at == PACKED && r->size > in_frames)
+		if (r->at == PACKED && !t->partial && r->size > in_frames)
 			return vl_index_bad();
-		in_frames -= r->at == PACKED ? r->size : 0;
+		in_frames -= r->at == PACKED && r->size < in_frames ? r->size : 0;
 		err = vl_ram_add(t, &(struct vl_ram){
 					    .gpa = r->gpa,
 					    .size = r->size,
@@ -167,13 +177,13 @@ static struct vl_error *take_ranges(struct vl_target *t, struct vl_dump *d, stru
 	if (!err && !nr)
 		err = vl_index_bad();
 	if (!err && nr_frames)
-		err = vl_avml_set(t, d->fd, vl_taken(frames), nr_frames);
+		err = vl_avml_set(t, d->fd, vl_taken(frames), nr_frames, t->partial);
 	return err ? err : vl_ram_finish(t);
 }
 
 struct vl_error *vl_dump_load_lime(struct vl_target *t, struct vl_dump *d)
 {
-	const struct vl_index_job job = { "lime1", index_ranges, d->fd, 0, d->size, NULL };
+	const struct vl_index_job job = { "lime1", index_ranges, d->fd, 0, d->size, NULL, false };
 	struct vl_index ix;
 	struct vl_error *err = vl_index_open(t, &job, &ix);
 

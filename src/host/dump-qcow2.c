@@ -303,14 +303,15 @@ static struct vl_error *index_snapshot(const struct vl_index_job *job, struct vl
 	if (!err)
 		err = add_state(&im, &s, &bytes);
 	if (!err)
-		err = vl_stream_index(&bytes, ret);
+		err = vl_stream_index(&bytes, false, ret);
 	vl_bytes_deinit(&bytes);
 	return err;
 }
 
 struct vl_error *vl_dump_load_qcow2(struct vl_target *t, struct vl_dump *d)
 {
-	const struct vl_index_job job = { "qcow2", index_snapshot, d->fd, 0, d->size, t->snapshot };
+	const struct vl_index_job job = { "qcow2s", index_snapshot, d->fd, 0,
+					  d->size,  t->snapshot,    false };
 	struct vl_error *err = t->snapshot ? vl_dump_set_choice(t, t->snapshot) : NULL;
 	struct vl_index ix;
 

@@ -50,8 +50,11 @@ static struct vl_error *read_page(void *ctx, uint64_t gpa, void *buf)
 {
 	const struct memory *m = ctx;
 	uint64_t page;
+	const struct place *p = find_page(m, gpa, &page);
 
-	if (find_page(m, gpa, &page) && vl_stream_read_page(&m->stream, page, buf))
+	if (p && !vl_stream_has_page(&m->stream, page))
+		return vl_page_lacking(gpa);
+	if (p && vl_stream_read_page(&m->stream, page, buf))
 		return NULL;
 	return vl_error_fault(
 		gpa, "cannot read guest memory at physical address 0x%" PRIx64 " of the stream",
@@ -83,10 +86,22 @@ static void close_memory(void *ctx)
 	free(m);
 }
 
+static uint64_t cut_off(void *ctx, uint64_t all)
+{
+	const struct memory *m = ctx;
+	uint64_t nr = 0;
+
+	for (size_t i = 0; i < m->nr; i++)
+		nr += vl_stream_count_pages(&m->stream, m->places[i].first,
+					    m->places[i].size / VL_PAGE_SIZE);
+	return nr < all ? all - nr : 0;
+}
+
 static const struct vl_pages_ops stream_ops = {
 	.what = "in a migration stream",
 	.read = read_page,
 	.next = next_page,
+	.cut_off = cut_off,
 	.close = close_memory,
 };
 
@@ -343,14 +358,16 @@ static struct vl_error *index_stream(const struct vl_index_job *job, struct vl_i
 	struct vl_error *err = vl_bytes_whole(&bytes, job->fd, job->at, job->size);
 
 	if (!err)
-		err = vl_stream_index(&bytes, ret);
+		err = vl_stream_index(&bytes, job->partial, ret);
 	vl_bytes_deinit(&bytes);
 	return err;
 }
 
 struct vl_error *vl_dump_load_stream_at(struct vl_target *t, struct vl_dump *d, uint64_t at)
 {
-	const struct vl_index_job job = { "stream1", index_stream, d->fd, at, d->size, NULL };
+	const struct vl_index_job job = {
+		"stream2", index_stream, d->fd, at, d->size, NULL, false
+	};
 	struct vl_index ix;
 	struct vl_error *err = vl_index_open(t, &job, &ix);
 

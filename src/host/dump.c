@@ -388,8 +388,9 @@ struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err
 	const struct vl_ram *last = t->nr_ram ? &t->ram[t->nr_ram - 1] : NULL;
 	struct stat st;
 
-	if (!err || !d || !last || err->code == VL_ERR_NOMEM)
+	if (!err || !d || !last || err->code == VL_ERR_NOMEM || t->partial)
 		return err;
+	err->code = err->code == VL_ERR_LACKING ? VL_ERR_TARGET : err->code;
 	if (!fstat(d->fd, &st) && (uint64_t)st.st_size < d->size)
 		return cut(err, "was cut short while it was read", (uint64_t)st.st_size, d->size);
 	/* The last byte of memory is the last one of the file, but for d->rest. */
@@ -407,18 +408,19 @@ bool vl_target_lacks(const struct vl_target *t, uint64_t gpa)
 	return d && last && gpa >= last->gpa + last->size && gpa < d->end;
 }
 
-struct vl_error *vl_target_lacking(uint64_t gpa)
+struct vl_error *vl_target_lacking(const struct vl_target *t, uint64_t gpa)
 {
-	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
-					  "the page at 0x%" PRIx64 " is not in the file",
-					  (uint64_t)(gpa - gpa % VL_PAGE_SIZE)),
-			     "views of memory, as vpslist, show what is in it");
+	struct vl_error *err = vl_page_lacking(gpa);
+
+	err->code = t->partial ? VL_ERR_LACKING : VL_ERR_TARGET;
+	return err;
 }
 
-void vl_target_note_miss(struct vl_target *t, uint64_t gpa)
+void vl_target_note_miss(struct vl_target *t, uint64_t gpa, const struct vl_error *err)
 {
-	if (vl_target_lacks(t, gpa) && !dump_of(t)->missed)
-		((struct vl_dump *)t->priv)->missed = gpa;
+	if (dump_of(t) && !dump_of(t)->missed &&
+	    (err ? err->code == VL_ERR_LACKING : vl_target_lacks(t, gpa)))
+		((struct vl_dump *)t->priv)->missed = gpa + !gpa;
 }
 
 struct vl_error *vl_target_missed(struct vl_target *t)
@@ -428,7 +430,40 @@ struct vl_error *vl_target_missed(struct vl_target *t)
 	if (!gpa)
 		return NULL;
 	((struct vl_dump *)t->priv)->missed = 0;
-	return vl_target_lacking(gpa);
+	return vl_target_lacking(t, gpa);
+}
+
+/* The pages of @r that the file of @d does not have. */
+static uint64_t behind_end(const struct vl_dump *d, const struct vl_ram *r)
+{
+	const uint64_t end = r->fd_offset + r->size;
+
+	if (r->fd < 0 || end <= d->size)
+		return 0;
+	return (r->fd_offset > d->size ? r->size : end - d->size + VL_PAGE_SIZE - 1) / VL_PAGE_SIZE;
+}
+
+bool vl_target_shortfall(const struct vl_target *t, uint64_t *has_ret, uint64_t *of_ret)
+{
+	const struct vl_dump *d = dump_of(t);
+	const struct vl_ram *last = t->nr_ram ? &t->ram[t->nr_ram - 1] : NULL;
+	uint64_t of = 0, lacks = 0, packed = 0;
+
+	if (!d || !last || !t->partial)
+		return false;
+	for (size_t i = 0; i < t->nr_ram; i++) {
+		of += t->ram[i].size / VL_PAGE_SIZE;
+		packed += t->ram[i].fd < 0 ? t->ram[i].size / VL_PAGE_SIZE : 0;
+		lacks += behind_end(d, &t->ram[i]);
+	}
+	lacks += vl_pages_cut_off(t, packed);
+	if (d->end > last->gpa + last->size) {
+		lacks += (d->end - last->gpa - last->size) / VL_PAGE_SIZE;
+		of += (d->end - last->gpa - last->size) / VL_PAGE_SIZE;
+	}
+	*has_ret = of - lacks;
+	*of_ret = of;
+	return lacks;
 }
 
 static struct vl_error *cannot_open(int err)

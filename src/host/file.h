@@ -24,10 +24,14 @@ struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err
 
 /* Is there memory of the guest at @gpa, as its kernel says, that the file behind @t does not have? */
 bool vl_target_lacks(const struct vl_target *t, uint64_t gpa);
-/* The error for such memory, and for a page that a file leaves out. */
-struct vl_error *vl_target_lacking(uint64_t gpa) __attribute__((returns_nonnull));
-/* A read of @t found no RAM at @gpa: note it if the file lacks it. */
-void vl_target_note_miss(struct vl_target *t, uint64_t gpa);
+/*
+ * The error for such memory, and for a page that a file leaves out: VL_ERR_LACKING if it may be
+ * missing, VL_ERR_TARGET else.
+ */
+struct vl_error *vl_target_lacking(const struct vl_target *t, uint64_t gpa)
+	__attribute__((returns_nonnull));
+/* A read of @t at @gpa found no RAM, or had @err: note it if the file lacks it. */
+void vl_target_note_miss(struct vl_target *t, uint64_t gpa, const struct vl_error *err);
 /* The error for the first such read since the last call; NULL: there was none. */
 struct vl_error *vl_target_missed(struct vl_target *t);
 

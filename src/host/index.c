@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "index.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "../base/array.h"
@@ -8,10 +9,18 @@
 
 #define FIRST_ROOM 4096
 
-static struct vl_error *open_index(struct vl_target *t, const struct vl_index_job *job,
+static struct vl_error *open_index(struct vl_target *t, const struct vl_index_job *asked,
 				   const char *run_id, struct vl_index *ret)
 {
+	struct vl_index_job copy = *asked, *job = &copy;
 	struct vl_error *err;
+	char kind[32];
+
+	if (t->partial && asked->kind) {
+		snprintf(kind, sizeof(kind), "%s-partial", asked->kind);
+		copy.kind = kind;
+	}
+	copy.partial = t->partial;
 
 	*ret = (struct vl_index){ .data = NULL };
 	err = t->index ? t->index(job, run_id, ret) : job->make(job, ret);

@@ -38,6 +38,7 @@ struct vl_index_job {
 	int fd;
 	uint64_t at, size;  /* of the file: where it begins, and ends */
 	const char *choice; /* of the user, NULL: none; the run id is another one for each */
+	bool partial;	    /* set by vl_index_open(): a file that is cut short is no error */
 };
 
 struct stat;

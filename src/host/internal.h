@@ -117,7 +117,8 @@ struct vl_target {
 	struct vl_held_place *held; /* held.c; NULL: not looked for yet, or not found */
 	const char *snapshot;	    /* of the options; NULL once a driver has used it */
 
-	unsigned int kernel; /* of the options, as the next one */
+	unsigned int kernel; /* of the options, as the next ones */
+	bool partial;
 	struct vl_error *(*unpack)(int fd, uint64_t at, const char *run_id, int *fd_ret);
 	struct vl_error *(*index)(const struct vl_index_job *job, const char *run_id,
 				  struct vl_index *ret);

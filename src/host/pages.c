@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "pages.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -125,4 +126,38 @@ struct vl_error *vl_pages_read(struct vl_target *t, uint64_t gpa, void *buf, siz
 uint64_t vl_pages_next(const struct vl_target *t, uint64_t gpa)
 {
 	return t->pages->ops->next ? t->pages->ops->next(t->pages->ctx, gpa) : gpa;
+}
+
+uint64_t vl_pages_cut_off(const struct vl_target *t, uint64_t all)
+{
+	struct vl_pages *p = t->pages;
+	uint64_t nr = 0;
+
+	if (!p || !p->ops->cut_off)
+		return 0;
+	pthread_mutex_lock(&p->lock);
+	nr = p->ops->cut_off(p->ctx, all);
+	pthread_mutex_unlock(&p->lock);
+	return nr < all ? nr : all;
+}
+
+bool vl_pages_left_out(const struct vl_target *t, uint64_t gpa)
+{
+	struct vl_pages *p = t->pages;
+	bool is;
+
+	if (!p || !p->ops->left_out)
+		return false;
+	pthread_mutex_lock(&p->lock);
+	is = p->ops->left_out(p->ctx, gpa);
+	pthread_mutex_unlock(&p->lock);
+	return is;
+}
+
+struct vl_error *vl_page_lacking(uint64_t gpa)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_LACKING,
+					  "the page at 0x%" PRIx64 " is not in the file",
+					  (uint64_t)(gpa - gpa % VL_PAGE_SIZE)),
+			     "views of memory, as vpslist, show what is in it");
 }

@@ -30,9 +30,19 @@ struct vl_pages_ops {
 	 * cheap. Not in the box only: it may use what the open of the file has read. NULL: @gpa.
 	 */
 	uint64_t (*next)(void *ctx, uint64_t gpa);
+	/*
+	 * The number of pages that were cut off, of @all; VL_ERR_LACKING is the error of op read
+	 * for them. NULL: a file that is cut short is not read.
+	 */
+	uint64_t (*cut_off)(void *ctx, uint64_t all);
+	/* Was the page at @gpa left out when the file was made, as a free page is? NULL: none was. */
+	bool (*left_out)(void *ctx, uint64_t gpa);
 	/* Free @ctx. */
 	void (*close)(void *ctx);
 };
+
+/* VL_ERR_LACKING for the page at @gpa. */
+struct vl_error *vl_page_lacking(uint64_t gpa) __attribute__((returns_nonnull));
 
 /*
  * While a file is opened: the pages of @t's ranges without descriptor come from @ctx, which belongs
@@ -64,6 +74,8 @@ struct vl_error *vl_pages_read(struct vl_target *t, uint64_t gpa, void *buf, siz
 			       struct vl_waits *w);
 /* As the op. */
 uint64_t vl_pages_next(const struct vl_target *t, uint64_t gpa);
+uint64_t vl_pages_cut_off(const struct vl_target *t, uint64_t all);
+bool vl_pages_left_out(const struct vl_target *t, uint64_t gpa);
 void vl_pages_deinit(struct vl_target *t);
 
 #endif

@@ -64,7 +64,7 @@ struct vl_error *vl_qemu_read_notes(struct vl_target *t, int fd, struct vl_vcpu 
 {
 	_cleanup_free_ struct vl_registers *r = NULL;
 	const off_t len = lseek(fd, 0, SEEK_END);
-	struct vl_index_job job = { NULL, index_notes, fd, 0, 0, NULL };
+	struct vl_index_job job = { NULL, index_notes, fd, 0, 0, NULL, false };
 	struct vl_index ix;
 	struct vl_error *err;
 

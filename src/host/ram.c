@@ -260,6 +260,8 @@ static struct vl_error *read_failed(struct vl_target *t, uint64_t gpa, int err)
 				     "its process %d has ended", (int)t->pid);
 	if (t->pid && (err == EPERM || err == EACCES))
 		return vl_proc_denied(t->pid, err);
+	if (t->partial && !t->pid && !err)
+		return vl_page_lacking(gpa);
 	return vl_error_fault(gpa, "cannot read guest memory at physical address 0x%" PRIx64 ": %s",
 			      gpa, err ? strerror(err) : "end of file");
 }

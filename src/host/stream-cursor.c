@@ -13,8 +13,9 @@
  */
 #define WINDOW (64UL << 20)
 
-struct vl_error *vl_cut_off(const struct vl_cursor *c)
+struct vl_error *vl_cut_off(struct vl_cursor *c)
 {
+	c->cut = true;
 	return vl_error_hint(
 		vl_error_new(VL_ERR_TARGET,
 			     "the stream is truncated: it ends at %" PRIu64

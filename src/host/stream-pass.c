@@ -522,7 +522,7 @@ static struct vl_error *take_sections(struct vl_cursor *c)
 	}
 }
 
-static struct vl_error *open_stream(struct vl_cursor *c)
+static struct vl_error *open_stream(struct vl_cursor *c, bool partial)
 {
 	const unsigned char *p;
 	struct vl_error *err = vl_take(c, 8, &p);
@@ -537,6 +537,10 @@ static struct vl_error *open_stream(struct vl_cursor *c)
 						  vl_be32(p + 4)),
 				     "version 3 is understood");
 	err = take_sections(c);
+	if (err && c->cut && partial && c->s->nr_blocks) {
+		vl_error_destroy(err);
+		err = NULL;
+	}
 	if (err)
 		return err;
 	if (!c->s->nr_blocks)
@@ -545,10 +549,11 @@ static struct vl_error *open_stream(struct vl_cursor *c)
 		for (uint64_t k = 0; c->leaves[i] && k < VL_LEAF && !err; k++)
 			if (c->leaves[i][k])
 				err = add_run(c, i * VL_LEAF + k, c->leaves[i][k]);
-	return err ? err : vl_stream_read_state(c->s, c->at);
+	c->s->cut = c->cut;
+	return err || c->cut ? err : vl_stream_read_state(c->s, c->at);
 }
 
-struct vl_error *vl_stream_index(const struct vl_bytes *bytes, struct vl_index *ret)
+struct vl_error *vl_stream_index(const struct vl_bytes *bytes, bool partial, struct vl_index *ret)
 {
 	struct vl_stream s = { .bytes = *bytes };
 	struct vl_cursor c = { .s = &s };
@@ -556,7 +561,7 @@ struct vl_error *vl_stream_index(const struct vl_bytes *bytes, struct vl_index *
 	struct stat st;
 
 	c.file_size = fstat(bytes->fd, &st) ? 0 : (uint64_t)st.st_size;
-	err = open_stream(&c);
+	err = open_stream(&c, partial);
 	if (!err)
 		err = vl_stream_put(&s, ret);
 	vl_cursor_deinit(&c);

@@ -13,6 +13,7 @@
 #define VL_LEAF 512
 
 struct vl_cursor {
+	bool cut; /* vl_cut_off() was called */
 	struct vl_stream *s;
 	uint64_t at;	    /* in the stream */
 	uint64_t file_size; /* of the file behind it */
@@ -46,7 +47,7 @@ const unsigned char *vl_mapped(const struct vl_cursor *c, size_t *n_ret);
 void vl_cursor_deinit(struct vl_cursor *c);
 
 /* The errors of a stream that is cut off, and of one that makes no sense where it is now. */
-struct vl_error *vl_cut_off(const struct vl_cursor *c) __attribute__((returns_nonnull));
+struct vl_error *vl_cut_off(struct vl_cursor *c) __attribute__((returns_nonnull));
 struct vl_error *vl_damaged_at(const struct vl_cursor *c, const char *what)
 	__attribute__((returns_nonnull));
 

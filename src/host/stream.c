@@ -73,7 +73,7 @@ void vl_bytes_deinit(struct vl_bytes *b)
 
 struct vl_error *vl_stream_put(const struct vl_stream *s, struct vl_index *ret)
 {
-	const uint64_t sizes[] = { s->low, s->high };
+	const uint64_t sizes[] = { s->low, s->high, s->cut };
 	struct vl_error *err = vl_index_put(ret, sizes, sizeof(sizes));
 
 	if (!err)
@@ -125,7 +125,7 @@ static bool is_sound(const struct vl_stream *s, const uint64_t *sizes)
 struct vl_error *vl_stream_open(struct vl_index *ix, int fd, struct vl_stream *ret)
 {
 	struct vl_error *err = NULL;
-	uint64_t sizes[2];
+	uint64_t sizes[3];
 	size_t nr;
 
 	*ret = (struct vl_stream){ .bytes.fd = fd };
@@ -148,6 +148,7 @@ struct vl_error *vl_stream_open(struct vl_index *ix, int fd, struct vl_stream *r
 		err = vl_index_bad();
 	ret->low = sizes[0];
 	ret->high = sizes[1];
+	ret->cut = sizes[2];
 	for (size_t i = 0; i < ret->bytes.nr; i++)
 		ret->bytes.size += ret->bytes.pieces[i].size;
 	return err;
@@ -157,6 +158,29 @@ struct vl_error *vl_stream_open(struct vl_index *ix, int fd, struct vl_stream *r
 static size_t run_at(const struct vl_stream *s, uint64_t page)
 {
 	return vl_bisect(i, s->nr_runs, s->runs[i].page + s->runs[i].nr <= page);
+}
+
+bool vl_stream_has_page(const struct vl_stream *s, uint64_t page)
+{
+	const size_t i = run_at(s, page);
+
+	return !s->cut || (i < s->nr_runs && page >= s->runs[i].page);
+}
+
+uint64_t vl_stream_count_pages(const struct vl_stream *s, uint64_t first, uint64_t nr)
+{
+	const uint64_t end = first + nr;
+	uint64_t found = 0;
+
+	if (!s->cut)
+		return nr;
+	for (size_t i = run_at(s, first); i < s->nr_runs && s->runs[i].page < end; i++) {
+		uint64_t from = s->runs[i].page > first ? s->runs[i].page : first;
+		uint64_t to = s->runs[i].page + s->runs[i].nr;
+
+		found += (to < end ? to : end) - from;
+	}
+	return found;
 }
 
 bool vl_stream_read_page(const struct vl_stream *s, uint64_t page, void *buf)

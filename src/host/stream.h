@@ -67,19 +67,25 @@ struct vl_stream {
 	struct vl_registers *registers; /* all of each; malloc'ed */
 	size_t nr_vcpus;		/* 0: the stream does not describe them */
 	uint64_t low, high;		/* bytes of RAM below and above 4 GiB; 0, 0: not known */
+	bool cut;			/* it is cut off: a page that is in no run is missing */
 };
 
 /*
  * Find the pages of the stream in @bytes, which the caller keeps, in one pass, and write the index.
- * Nothing in it is believed; what is not understood is an error that names it.
+ * Nothing in it is believed; what is not understood is an error that names it. @partial: a stream
+ * that is cut off is no error.
  */
-struct vl_error *vl_stream_index(const struct vl_bytes *bytes, struct vl_index *ret);
+struct vl_error *vl_stream_index(const struct vl_bytes *bytes, bool partial, struct vl_index *ret);
 /* Write what the pass has found. */
 struct vl_error *vl_stream_put(const struct vl_stream *s, struct vl_index *ret);
 /* Take the stream of such an index, which reads from @fd. */
 struct vl_error *vl_stream_open(struct vl_index *ix, int fd, struct vl_stream *ret);
 void vl_stream_deinit(struct vl_stream *s);
 
+/* Is @page in the stream? Else it was cut off. */
+bool vl_stream_has_page(const struct vl_stream *s, uint64_t page);
+/* How many of the @nr pages from @first on are? */
+uint64_t vl_stream_count_pages(const struct vl_stream *s, uint64_t first, uint64_t nr);
 /*
  * Read page @page, of all blocks, into @buf of 4096 bytes. False: the file has ended before, or
  * errno.

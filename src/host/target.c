@@ -85,6 +85,7 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 	t->without_kmod = opts && opts->no_kmod;
 	t->snapshot = opts ? opts->snapshot : NULL;
 	t->kernel = opts ? opts->kernel : 0;
+	t->partial = opts && opts->partial;
 	t->unpack = opts ? opts->unpack : NULL;
 	t->index = opts ? opts->index : NULL;
 	vl_target_set_budget(t, opts ? &opts->budget : NULL);

@@ -30,6 +30,8 @@ struct vl_target_options {
 	const char *uri; /* libvirt URI, NULL: libvirt's own default */
 	enum vl_pause_mode pause;
 	bool no_kmod; /* do not use imee.ko, even if it is loaded */
+	/* Read what is there of a file that is cut short; its other pages are VL_ERR_LACKING. */
+	bool partial;
 	/* The id or name of a disk image's snapshot; NULL: the only one. Valid during the open. */
 	const char *snapshot;
 	struct vl_pause_budget {
@@ -234,6 +236,12 @@ struct vl_error *vl_target_place(struct vl_target *t, unsigned int i);
 
 /* The bytes behind the last whole page of a flat image: they are not read. */
 uint64_t vl_target_remainder(const struct vl_target *t);
+
+/*
+ * The pages of memory that the file has, and that it should have. False: it has all. A flat image is
+ * known to be short when its kernel is known. Reads the file: in a process without rights.
+ */
+bool vl_target_shortfall(const struct vl_target *t, uint64_t *has_ret, uint64_t *of_ret);
 
 /*
  * The pages of a file that the guest changed while the file was made, as vlens dump notes it: such

@@ -201,9 +201,8 @@ static struct vl_error *index_state(const struct vl_index_job *job, struct vl_in
 static struct vl_error *open_layout(struct vl_target *t, int fd, const struct stat *st,
 				    struct layout *ret)
 {
-	const struct vl_index_job job = {
-		"vmware1", index_state, fd, 0, (uint64_t)st->st_size, NULL
-	};
+	const struct vl_index_job job = { "vmware1", index_state, fd, 0, (uint64_t)st->st_size,
+					  NULL,	     false };
 	struct vl_index ix;
 	struct vl_error *err = vl_index_open_file(t, &job, st, &ix);
 

@@ -162,9 +162,13 @@ static const struct direct_piece *find(const struct vl_direct *d, uint64_t gpa)
 static bool read_file(struct vl_direct *d, const struct direct_piece *p, uint64_t gpa,
 		      unsigned char *to, size_t len)
 {
-	if (p->fd < 0)
-		return !vl_discard(vl_target_read(d->t, gpa, to, len));
-	return vl_get_whole(p->fd, to, len, p->fd_offset + (gpa - p->gpa));
+	struct vl_error *err;
+
+	if (p->fd >= 0 && vl_get_whole(p->fd, to, len, p->fd_offset + (gpa - p->gpa)))
+		return true;
+	err = vl_target_read(d->t, gpa, to, len);
+	vl_target_note_miss(d->t, gpa, err);
+	return !vl_discard(err);
 }
 
 /* The first of the frames that may hold @page. */
@@ -334,7 +338,7 @@ const unsigned char *direct_slow(struct vl_direct *d, uint64_t gpa, enum vl_read
 
 	*st = VL_READ_NO_RAM;
 	if (!p) {
-		vl_target_note_miss(d->t, gpa);
+		vl_target_note_miss(d->t, gpa, NULL);
 		return NULL;
 	}
 	switch (p->kind) {

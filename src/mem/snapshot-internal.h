@@ -35,6 +35,9 @@ struct vl_recheck {
 	_Atomic bool whole; /* all held pages are of one moment */
 };
 
+/* Pages that a call may miss until it ends: it ends at the first, as soon as that is noticed. */
+#define VL_SNAPSHOT_LACKED 64
+
 /* A second mapping of pages of the snapshot. */
 struct vl_snapshot_alias {
 	uint64_t host, gpa, size;
@@ -57,6 +60,8 @@ struct vl_snapshot {
 	_Atomic uint64_t copies;
 	_Atomic bool released, missed;
 	_Atomic(struct vl_error *) failed;
+	uint64_t lacked[VL_SNAPSHOT_LACKED]; /* pages for vl_snapshot_lacked(); under @lock */
+	_Atomic size_t nr_lacked;	     /* more may have been lacking */
 	/* For questions (recheck.c); @lock is held while a page is filled. */
 	bool asking, asked_more; /* @asked_more: @pages were begun anew, and do not have all */
 	pthread_mutex_t lock;

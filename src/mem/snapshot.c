@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../host/file.h"
+#include "../host/pages.h"
 #include "../host/port.h"
 
 /*
@@ -81,8 +82,26 @@ void vl_snapshot_put_pages(struct vl_snapshot *v, const struct vl_snapshot_range
 		ioctl(v->uffd, UFFDIO_WAKE, &(struct uffdio_range){ host, nr * VL_PAGE_SIZE });
 }
 
-/* Read @nr pages from @gpa on into @buf; zeroes where that fails. */
-static void read_pages(struct vl_snapshot *v, uint64_t gpa, unsigned char *buf, size_t nr)
+/*
+ * The page at @gpa is not in the file. Note it for vl_snapshot_lacked(), but not if it is written to
+ * and was left out when the file was made: the kernel does not write to pages of processes, so it
+ * has just taken a free one.
+ */
+static void note_lacked(struct vl_snapshot *v, uint64_t gpa, bool write)
+{
+	if (write && vl_pages_left_out(v->target, gpa))
+		return;
+	if (v->nr_lacked < VL_SNAPSHOT_LACKED)
+		v->lacked[v->nr_lacked] = gpa;
+	atomic_fetch_add(&v->nr_lacked, 1);
+}
+
+/*
+ * Read @nr pages from @gpa on into @buf; zeroes where that fails. False: one of several is not in
+ * the file.
+ */
+static bool read_pages(struct vl_snapshot *v, uint64_t gpa, unsigned char *buf, size_t nr,
+		       bool write)
 {
 	uint64_t gpas[MISS_PAGES] = { 0 };
 	void *bufs[MISS_PAGES] = { NULL };
@@ -94,12 +113,20 @@ static void read_pages(struct vl_snapshot *v, uint64_t gpa, unsigned char *buf, 
 	}
 	err = vl_target_read_pages(v->target, gpas, bufs, nr);
 	if (!err)
-		return;
+		return true;
+	if (err->code == VL_ERR_LACKING) {
+		vl_error_destroy(err);
+		memset(buf, 0, nr * VL_PAGE_SIZE);
+		if (nr == 1)
+			note_lacked(v, gpa, write);
+		return nr == 1;
+	}
 	/* The thread that touched the page must go on: it gets zeroes, and the error by
 	 * vl_snapshot_failed(). */
 	memset(buf, 0, nr * VL_PAGE_SIZE);
 	if (!atomic_compare_exchange_strong(&v->failed, &none, err))
 		vl_error_destroy(err);
+	return true;
 }
 
 /*
@@ -119,9 +146,12 @@ static bool put_in_alias(struct vl_snapshot *v, const struct vl_snapshot_range *
 	return true;
 }
 
-/* Fill @nr pages (MISS_PAGES at most) at offset @off of @r. @at: see fill(). */
-static void fill_pages(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t off,
-		       size_t nr, uint64_t at)
+/*
+ * Fill @nr pages (MISS_PAGES at most) at offset @off of @r. @at, @write: see fill(). False: one of
+ * several is not in the file.
+ */
+static bool fill_pages(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t off,
+		       size_t nr, uint64_t at, bool write)
 {
 	unsigned char bounce[MISS_PAGES * VL_PAGE_SIZE] __attribute__((aligned(4096)));
 	unsigned char *page = NULL;
@@ -131,17 +161,19 @@ static void fill_pages(struct vl_snapshot *v, const struct vl_snapshot_range *r,
 		page = vl_recheck_fill(v, r->gpa + off);
 	if (!page)
 		page = bounce;
-	read_pages(v, r->gpa + off, page, nr);
+	if (!read_pages(v, r->gpa + off, page, nr, write))
+		return false;
 	vl_still_filter(&v->still, r->gpa + off, page, nr);
 	if (nr != 1 || !at || !put_in_alias(v, r, off, page, at))
 		vl_snapshot_put_pages(v, r, off, page, nr);
+	return true;
 }
 
 /*
  * Fill the page at @host, and its missing neighbours. @at: where its alias is, whose faults are
- * signals; 0: the page is needed at @host.
+ * signals; 0: the page is needed at @host. @write: it is written to.
  */
-static void fill(struct vl_snapshot *v, uint64_t host, uint64_t at)
+static void fill(struct vl_snapshot *v, uint64_t host, uint64_t at, bool write)
 {
 	for (size_t i = 0; i < v->nr; i++) {
 		const struct vl_snapshot_range *r = &v->ranges[i];
@@ -171,7 +203,9 @@ static void fill(struct vl_snapshot *v, uint64_t host, uint64_t at)
 		    vl_snapshot_test_bit(v, vl_snapshot_first_bit(v, r) + first / VL_PAGE_SIZE - 1))
 			row = MISS_ROW;
 		for (size_t n = 0; n <= row && nr <= (r->size - first) / VL_PAGE_SIZE; n++) {
-			fill_pages(v, r, first, nr, at);
+			/* Then without neighbours. */
+			if (!fill_pages(v, r, first, nr, at, write) && !n)
+				fill_pages(v, r, off & VL_PAGE_MASK, 1, at, write);
 			first += nr * VL_PAGE_SIZE;
 		}
 		return;
@@ -179,18 +213,18 @@ static void fill(struct vl_snapshot *v, uint64_t host, uint64_t at)
 }
 
 /* The same; @host may be in a second mapping. */
-static void fill_at(struct vl_snapshot *v, uint64_t host)
+static void fill_at(struct vl_snapshot *v, uint64_t host, bool write)
 {
 	uint64_t first = vl_snapshot_unaliased(v, host);
 
-	fill(v, first, 0);
+	fill(v, first, 0, write);
 	if (first != host)
 		ioctl(v->uffd, UFFDIO_WAKE, &(struct uffdio_range){ host, VL_PAGE_SIZE });
 }
 
-/* @at: see fill(). */
+/* @at, @write: see fill(). */
 static bool need(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t gpa,
-		 uint64_t at)
+		 uint64_t at, bool write)
 {
 	size_t bit = vl_snapshot_first_bit(v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
 	bool missing;
@@ -200,17 +234,17 @@ static bool need(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint6
 	pthread_mutex_lock(&v->lock);
 	missing = !vl_snapshot_test_bit(v, bit);
 	if (missing)
-		fill(v, (uint64_t)r->host + ((gpa - r->gpa) & VL_PAGE_MASK), at);
+		fill(v, (uint64_t)r->host + ((gpa - r->gpa) & VL_PAGE_MASK), at, write);
 	pthread_mutex_unlock(&v->lock);
 	return missing;
 }
 
 bool vl_snapshot_need(struct vl_snapshot *v, const struct vl_snapshot_range *r, uint64_t gpa)
 {
-	return need(v, r, gpa, 0);
+	return need(v, r, gpa, 0, false);
 }
 
-bool vl_snapshot_fill(struct vl_snapshot *v, uint64_t at)
+bool vl_snapshot_fill(struct vl_snapshot *v, uint64_t at, bool write)
 {
 	uint64_t host;
 
@@ -223,7 +257,7 @@ bool vl_snapshot_fill(struct vl_snapshot *v, uint64_t at)
 
 		if (host - (uint64_t)r->host < r->size)
 			return need(v, r, r->gpa + (host - (uint64_t)r->host),
-				    host == at || v->signaller < 0 ? 0 : at);
+				    host == at || v->signaller < 0 ? 0 : at, write);
 	}
 	return false;
 }
@@ -252,7 +286,8 @@ static void *filler(void *arg)
 		while (read(v->uffd, &msg, sizeof(msg)) == sizeof(msg))
 			if (msg.event == UFFD_EVENT_PAGEFAULT) {
 				pthread_mutex_lock(&v->lock);
-				fill_at(v, msg.arg.pagefault.address & VL_PAGE_MASK);
+				fill_at(v, msg.arg.pagefault.address & VL_PAGE_MASK,
+					msg.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE);
 				pthread_mutex_unlock(&v->lock);
 			}
 	}
@@ -530,6 +565,20 @@ void vl_snapshot_count(const struct vl_snapshot *v, uint64_t *pages_ret, uint64_
 bool vl_snapshot_serves_kernel(const struct vl_snapshot *v)
 {
 	return !v->user_only;
+}
+
+bool vl_snapshot_lacked(struct vl_snapshot *v, uint64_t *gpa_ret)
+{
+	size_t nr = atomic_load(&v->nr_lacked);
+
+	if (!nr)
+		return false;
+	*gpa_ret = v->lacked[0];
+	/* The next call that needs them is told, too. */
+	for (size_t i = 0; i < nr && i < VL_SNAPSHOT_LACKED; i++)
+		vl_snapshot_drop(v, vl_snapshot_find(v, v->lacked[i]), v->lacked[i], 1);
+	atomic_store(&v->nr_lacked, 0);
+	return true;
 }
 
 const struct vl_error *vl_snapshot_failed(const struct vl_snapshot *v)

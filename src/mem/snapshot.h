@@ -52,9 +52,9 @@ bool vl_snapshot_is_shared(const struct vl_snapshot *v);
 /*
  * To be called by the handler of SIGBUS: in a worker, a touch of a missing page by an alias is that
  * signal where the host's kernel can do so, as to fill it here saves two switches of threads.
- * Fills the page at @at. False: it is not missing, or not of the snapshot.
+ * Fills the page at @at. @write: it is written to. False: it is not missing, or not of the snapshot.
  */
-bool vl_snapshot_fill(struct vl_snapshot *v, uint64_t at);
+bool vl_snapshot_fill(struct vl_snapshot *v, uint64_t at, bool write);
 /* The caller has unmapped the last alias that was made at @host: forget it. */
 void vl_snapshot_unalias(struct vl_snapshot *v, uint64_t host);
 
@@ -236,6 +236,12 @@ const struct vl_waits *vl_snapshot_waits(const struct vl_snapshot *v);
  * privilege.
  */
 bool vl_snapshot_serves_kernel(const struct vl_snapshot *v);
+
+/*
+ * Were pages needed since the last call that the file of a dump does not have (VL_ERR_LACKING)?
+ * *@gpa_ret is the first. Nothing may use the snapshot meanwhile.
+ */
+bool vl_snapshot_lacked(struct vl_snapshot *v, uint64_t *gpa_ret);
 
 /* The first error of filling a page (the guest is gone), or NULL; owned by the snapshot. */
 const struct vl_error *vl_snapshot_failed(const struct vl_snapshot *v);

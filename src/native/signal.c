@@ -271,7 +271,8 @@ static void guest_signal(struct vl_executor_state *e, int sig, ucontext_t *uc)
 		fetch_fault(e, uc);
 		return;
 	}
-	if (sig == SIGBUS && vl_snapshot_fill(e->snapshot, *reg(uc, REG_CR2)))
+	if (sig == SIGBUS &&
+	    vl_snapshot_fill(e->snapshot, *reg(uc, REG_CR2), *reg(uc, REG_ERR) & PF_WRITE))
 		return;
 	switch (*reg(uc, REG_TRAPNO)) {
 	case TRAP_PF:

@@ -93,8 +93,9 @@ void vl_blame(struct vl_trap *t, const struct vl_error *err)
 	if (path && is_on_disk(t, row, err) && !vl_absent(t->r, path))
 		t->r->absent[t->r->nr_absent++ % VL_MAX_ABSENT] =
 			(struct vl_absent){ vl_hash_text(path), vl_now_ns() };
-	/* Without the code that reads the disk, what is there is not known. */
-	if (err->code == VL_ERR_UNVERIFIED && path && row && row->on_fail == F_EMPTY) {
+	/* Without the code that reads the disk, or the page, what is there is not known. */
+	if ((err->code == VL_ERR_UNVERIFIED || err->code == VL_ERR_LACKING) && path && row &&
+	    row->on_fail == F_EMPTY) {
 		if (!is_known(t->r, path))
 			count_unanswered(lost, path, err);
 		return;

@@ -69,7 +69,8 @@ static bool is_transient(const struct vl_error *err)
 /* Would the same call end like this each time? */
 static bool is_certain(const struct vl_error *err)
 {
-	return err->code == VL_ERR_UNVERIFIED || err->code == VL_ERR_ENDLESS;
+	return err->code == VL_ERR_UNVERIFIED || err->code == VL_ERR_ENDLESS ||
+	       err->code == VL_ERR_LACKING;
 }
 
 /*

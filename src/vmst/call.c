@@ -10,6 +10,7 @@
 
 #include "../attach/trusted.h"
 #include "../base/array.h"
+#include "../host/file.h"
 #include "../syscall/answer.h"
 #include "clone.h"
 
@@ -356,6 +357,7 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 	const struct vl_error *failed;
 	struct vl_error *err;
 	struct vl_exit exit;
+	uint64_t lacked;
 	char what[128];
 	unsigned len;
 	bool fixed;
@@ -366,6 +368,8 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 		if (failed)
 			return vl_error_new(VL_ERR_TARGET, "cannot read the guest's memory: %s",
 					    failed->message);
+		if (vl_snapshot_lacked(c->snapshot, &lacked))
+			return vl_target_lacking(c->attach->target, lacked);
 		switch (exit.reason) {
 		case VL_EXIT_HLT:
 			if (regs->rip == c->hlt_va + 1)

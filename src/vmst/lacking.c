@@ -45,7 +45,7 @@ struct vl_error *vl_clone_lacks(struct vl_clone *c, uint64_t gpa)
 	if (vl_target_is_live(c->attach->target) ||
 	    (!vl_target_lacks(c->attach->target, gpa) && (gpa < ISA_END || !is_direct(c, gpa))))
 		return NULL;
-	return vl_target_lacking(gpa);
+	return vl_target_lacking(c->attach->target, gpa);
 }
 
 struct vl_error *vl_clone_lacks_table(struct vl_clone *c, uint64_t va)
@@ -55,6 +55,6 @@ struct vl_error *vl_clone_lacks_table(struct vl_clone *c, uint64_t va)
 
 	/* The kernel half: tables of processes are read by the kernel itself. */
 	if (va >> 63 && !vl_translate(&c->attach->pt, read_entry, &w, va, &x) && w.lacks)
-		return vl_target_lacking(w.lacks);
+		return vl_target_lacking(c->attach->target, w.lacks);
 	return NULL;
 }

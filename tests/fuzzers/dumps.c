@@ -79,7 +79,8 @@ static void read_all(struct vl_target *t)
 static void fuzz_target(const unsigned char *data, size_t len, size_t size)
 {
 	_cleanup_close_ int fd = fuzz_file(data, len, size);
-	struct vl_target_options options = { .no_kmod = true };
+	struct vl_target_options options = { .no_kmod = true, .partial = len % 2 };
+	uint64_t has, of;
 	struct vl_target *t;
 	char path[32];
 
@@ -87,6 +88,7 @@ static void fuzz_target(const unsigned char *data, size_t len, size_t size)
 	if (vl_discard(vl_target_open(path, &options, &t)))
 		return;
 	vl_target_unpack(t);
+	fuzz_check(!vl_target_shortfall(t, &has, &of) || has < of, "a short file has fewer pages");
 	read_all(t);
 	vl_target_close(t);
 }

@@ -163,11 +163,11 @@ static void test_lacking(struct vl_target *t, uint64_t size)
 	ok(!vl_target_lacks(t, size - 1) && vl_target_lacks(t, size) &&
 		   !vl_target_lacks(t, size + 4096),
 	   "the page behind it is lacking");
-	vl_target_note_miss(t, size + 4096);
+	vl_target_note_miss(t, size + 4096, NULL);
 	err = vl_target_missed(t);
 	ok(!err, "no page was missed");
 	vl_error_destroy(err);
-	vl_target_note_miss(t, size + 8);
+	vl_target_note_miss(t, size + 8, NULL);
 	err = vl_target_short(t, vl_target_missed(t));
 	ok(err && strstr(err->message, "the file is cut short: it ends at byte 4194816 of 4198400: "
 				       "the page at 0x400000 is not in the file"),

@@ -185,7 +185,9 @@ static void close_pages(void *ctx)
 
 static void test_packed(void)
 {
-	static const struct vl_pages_ops ops = { "packed", make_page, next_page, close_pages };
+	static const struct vl_pages_ops ops = {
+		.what = "packed", .read = make_page, .next = next_page, .close = close_pages
+	};
 	uint64_t gpas[] = { 5 * MIB - 4096, 2 * MIB, 4 * MIB, 5 * MIB };
 	const struct vl_ram *r;
 	static char buf[4][VL_PAGE_SIZE];
