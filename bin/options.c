@@ -131,7 +131,7 @@ const struct option_row option_rows[] = {
 	{ "snapshot", OPT_SNAPSHOT, "SNAPSHOT", MIRRORED | PAUSES | TOP | SCOPE_DUMP,
 	  "of a disk image with several snapshots: this id or name", NULL },
 	{ "partial", OPT_PARTIAL, NULL, MIRRORED | PAUSES | TOP,
-	  "of a file that is cut short: read what is there", NULL },
+	  "read what is there of a file that is cut short", NULL },
 	{ "json", 'J', NULL, READS | SCOPE_DOCTOR | SCOPE_TYPES, "print JSON", NULL },
 	{ "json", 'J', NULL, WATCH, "print a JSON object for each event, one a line", NULL },
 	{ "json", 'J', NULL, TOP, "with -b: print JSON", NULL },

@@ -423,8 +423,8 @@ struct check {
 	const char *name;
 	struct vl_error *(*run)(struct vl_checker *c);
 	/*
-	 * The fields that it reads, up to VL_NR_FIELDS: a kernel without types must show them in its
-	 * code. NULL: it needs types. A list of owners that lacks some makes false findings.
+	 * The fields that it reads, up to VL_NR_FIELDS: a kernel without types must show them in
+	 * its code. NULL: it needs types. A list of owners that lacks some makes false findings.
 	 */
 	const enum vl_field *fields;
 };

@@ -28,7 +28,8 @@
 enum {
 	VL_ROW_METRIC, /* enum vl_metric */
 	VL_ROW_VALUE,  /* in the metric's unit; of a process its CPU time in ns */
-	VL_ROW_LABEL, /* the first label; of a process: its name, its control group, its container */
+	/* The first label; of a process: its name, its control group, its container. */
+	VL_ROW_LABEL,
 	VL_ROW_PID = VL_ROW_LABEL + VL_METRIC_LABELS,
 	VL_ROW_START, /* ns of the guest's boot-time clock */
 	VL_ROW_RSS,   /* bytes */

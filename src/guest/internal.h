@@ -250,7 +250,7 @@ uint64_t vl_broker_work_ns(const struct vl_guest *g);
 void vl_broker_cut(struct vl_guest *g, uint64_t start);
 /* Send flight @f to the worker. */
 void vl_broker_fly(struct vl_guest *g, struct vl_flight *f);
-/* Wait until the worker has replied to g->flying. @now: have it reply with the answers that it has. */
+/* Wait until the worker has replied to g->flying. @now: with the answers that it has so far. */
 struct vl_error *vl_broker_land(struct vl_guest *g, bool now);
 /* Wait until answer @i to g->flying is there, or it has landed without. */
 struct vl_error *vl_broker_answer(struct vl_guest *g, size_t i);

@@ -22,7 +22,7 @@ void vl_target_note_end(struct vl_target *t, uint64_t end);
  */
 struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err);
 
-/* Is there memory of the guest at @gpa, as its kernel says, that the file behind @t does not have? */
+/* Has the guest memory at @gpa, as its kernel says, that the file behind @t does not have? */
 bool vl_target_lacks(const struct vl_target *t, uint64_t gpa);
 /*
  * The error for such memory, and for a page that a file leaves out: VL_ERR_LACKING if it may be

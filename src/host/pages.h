@@ -35,7 +35,7 @@ struct vl_pages_ops {
 	 * for them. NULL: a file that is cut short is not read.
 	 */
 	uint64_t (*cut_off)(void *ctx, uint64_t all);
-	/* Was the page at @gpa left out when the file was made, as a free page is? NULL: none was. */
+	/* Was the page at @gpa left out of the file, as free pages are? NULL: none was. */
 	bool (*left_out)(void *ctx, uint64_t gpa);
 	/* Free @ctx. */
 	void (*close)(void *ctx);

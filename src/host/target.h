@@ -238,8 +238,8 @@ struct vl_error *vl_target_place(struct vl_target *t, unsigned int i);
 uint64_t vl_target_remainder(const struct vl_target *t);
 
 /*
- * The pages of memory that the file has, and that it should have. False: it has all. A flat image is
- * known to be short when its kernel is known. Reads the file: in a process without rights.
+ * The pages of memory that the file has, and that it should have. False: it has all. A flat image
+ * is known to be short when its kernel is known. Reads the file: in a process without rights.
  */
 bool vl_target_shortfall(const struct vl_target *t, uint64_t *has_ret, uint64_t *of_ret);
 

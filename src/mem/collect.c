@@ -12,8 +12,9 @@
 #include "../host/port.h"
 #include "snapshot-internal.h"
 
-/* Pages that are not mapped and are read in one go, and how many of these the process reads itself. */
+/* Pages that are not mapped and are read in one go. */
 #define BATCH 4096
+/* Of these, as many are read at once where this process reads them itself. */
 #define ROOM 128
 /* How often all pages are read; in each round, how often those that keep changing. */
 #define ROUNDS 3

@@ -83,9 +83,9 @@ void vl_snapshot_put_pages(struct vl_snapshot *v, const struct vl_snapshot_range
 }
 
 /*
- * The page at @gpa is not in the file. Note it for vl_snapshot_lacked(), but not if it is written to
- * and was left out when the file was made: the kernel does not write to pages of processes, so it
- * has just taken a free one.
+ * The page at @gpa is not in the file. Note it for vl_snapshot_lacked(), but not if it is written
+ * to and was left out when the file was made: the kernel does not write to pages of processes, so
+ * it has just taken a free one.
  */
 static void note_lacked(struct vl_snapshot *v, uint64_t gpa, bool write)
 {

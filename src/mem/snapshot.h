@@ -52,7 +52,7 @@ bool vl_snapshot_is_shared(const struct vl_snapshot *v);
 /*
  * To be called by the handler of SIGBUS: in a worker, a touch of a missing page by an alias is that
  * signal where the host's kernel can do so, as to fill it here saves two switches of threads.
- * Fills the page at @at. @write: it is written to. False: it is not missing, or not of the snapshot.
+ * Fills the page at @at. @write: it is written to. False: it is there, or not of the snapshot.
  */
 bool vl_snapshot_fill(struct vl_snapshot *v, uint64_t at, bool write);
 /* The caller has unmapped the last alias that was made at @host: forget it. */
