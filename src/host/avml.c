@@ -95,7 +95,7 @@ struct vl_error *vl_avml_add(struct vl_frames_of *all, int fd, uint64_t file_siz
 		size = head[1] | (uint32_t)head[2] << 8 | (uint32_t)head[3] << 16;
 		*at += CHUNK_HEAD;
 		if (size > file_size - *at)
-			return vl_dump_truncated(*at + size, file_size);
+			return vl_dump_cut_off(*at + size, file_size);
 		if (head[0] <= CHUNK_PLAIN) {
 			data = chunk_data(head[0], size, head + CHUNK_HEAD);
 			if (!data || data > len - done)

@@ -86,7 +86,7 @@ static struct vl_error *add_segments(const struct file *in, struct vl_facts *f,
 			return err;
 	}
 	if (need > in->size && !in->partial)
-		return vl_dump_truncated(need, in->size);
+		return vl_dump_cut_off(need, in->size);
 	if (!ret->nr)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file holds no guest memory"),
 				     GUEST_HINT);

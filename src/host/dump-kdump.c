@@ -432,11 +432,11 @@ static struct vl_error *check_end(struct kdump *k)
 	for (; nr; nr--) {
 		d = find_desc(k, k->nr_descs - nr);
 		if (!d)
-			return vl_dump_truncated(k->head.descs + k->nr_descs * sizeof(*d),
-						 k->file.size);
+			return vl_dump_cut_off(k->head.descs + k->nr_descs * sizeof(*d),
+					       k->file.size);
 		if (d->offset >= 0 && d->offset <= INT64_MAX - (int64_t)d->size &&
 		    (uint64_t)d->offset + d->size > k->file.size)
-			return vl_dump_truncated((uint64_t)d->offset + d->size, k->file.size);
+			return vl_dump_cut_off((uint64_t)d->offset + d->size, k->file.size);
 	}
 	return NULL;
 }

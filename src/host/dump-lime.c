@@ -94,7 +94,7 @@ static struct vl_error *add_range(struct pass *p, const struct lime_header *h, u
 		return err ? err : add(p, h, PACKED);
 	}
 	if (len > p->size - *at && !p->partial)
-		return vl_dump_truncated(*at + len, p->size);
+		return vl_dump_cut_off(*at + len, p->size);
 	err = add(p, h, *at);
 	*at = len > p->size - *at ? p->size : *at + len;
 	return err;

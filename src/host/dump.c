@@ -21,6 +21,8 @@
 #define MAKE_ONE "make one with: vlens dump GUEST FILE"
 #define AGAIN \
 	"is it still being written? Else was the disk full? Make it again: vlens dump GUEST FILE"
+/* For formats that can be read where they are cut short. */
+#define PARTIAL "--partial shows what is in it"
 #define X86_ONLY "only x86-64 Linux guests are understood"
 
 /* Files that users mistake for dumps, known by their first bytes. */
@@ -133,6 +135,11 @@ struct vl_error *vl_dump_truncated(uint64_t need, uint64_t have)
 				   ", within its headers",
 				   have);
 	return vl_error_hint(err, AGAIN);
+}
+
+struct vl_error *vl_dump_cut_off(uint64_t need, uint64_t have)
+{
+	return vl_error_hint(vl_dump_truncated(need, have), AGAIN "; " PARTIAL);
 }
 
 struct vl_error *vl_dump_damaged(const char *what)
@@ -379,7 +386,7 @@ static struct vl_error *cut(struct vl_error *err, const char *how, uint64_t have
 	err->code = VL_ERR_TARGET;
 	vl_error_prefix(err, "the file %s: it ends at byte %" PRIu64 " of %" PRIu64, how, have,
 			need);
-	return vl_error_hint(err, AGAIN "; views of memory, as vpslist, show what is in it");
+	return vl_error_hint(err, AGAIN "; " PARTIAL);
 }
 
 struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err)
@@ -412,8 +419,11 @@ struct vl_error *vl_target_lacking(const struct vl_target *t, uint64_t gpa)
 {
 	struct vl_error *err = vl_page_lacking(gpa);
 
-	err->code = t->partial ? VL_ERR_LACKING : VL_ERR_TARGET;
-	return err;
+	if (t->partial)
+		return err;
+	err->code = VL_ERR_TARGET;
+	return vl_error_hint(err, "--partial goes on without it, and views of memory, as vpslist, "
+				  "show what is in the file");
 }
 
 void vl_target_note_miss(struct vl_target *t, uint64_t gpa, const struct vl_error *err)

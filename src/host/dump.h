@@ -70,6 +70,8 @@ struct vl_error *vl_dump_set_choice(struct vl_target *t, const char *choice);
 struct vl_error *vl_dump_unknown(int fd) __attribute__((returns_nonnull));
 /* The error for a cut file; @need 0: its headers are cut off, so the full size is not known. */
 struct vl_error *vl_dump_truncated(uint64_t need, uint64_t have) __attribute__((returns_nonnull));
+/* The same in a format that --partial reads. */
+struct vl_error *vl_dump_cut_off(uint64_t need, uint64_t have) __attribute__((returns_nonnull));
 
 /* The error for a dump whose headers contradict each other. */
 struct vl_error *vl_dump_damaged(const char *what) __attribute__((returns_nonnull));
