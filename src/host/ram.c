@@ -255,6 +255,8 @@ static struct vl_error *no_ram(struct vl_target *t, uint64_t gpa)
 
 static struct vl_error *read_failed(struct vl_target *t, uint64_t gpa, int err)
 {
+	struct vl_error *failed;
+
 	if (t->pid && (err == ESRCH || err == ENOENT))
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the guest has gone"),
 				     "its process %d has ended", (int)t->pid);
@@ -262,8 +264,15 @@ static struct vl_error *read_failed(struct vl_target *t, uint64_t gpa, int err)
 		return vl_proc_denied(t->pid, err);
 	if (t->partial && !t->pid && !err)
 		return vl_page_lacking(gpa);
-	return vl_error_fault(gpa, "cannot read guest memory at physical address 0x%" PRIx64 ": %s",
-			      gpa, err ? strerror(err) : "end of file");
+	failed = vl_error_fault(gpa,
+				"cannot read guest memory at physical address 0x%" PRIx64 ": %s",
+				gpa, err ? strerror(err) : "end of file");
+	if (t->pid && !err)
+		vl_error_hint(failed,
+			      "the file of its memory is shorter than the mapping in "
+			      "process %d",
+			      (int)t->pid);
+	return failed;
 }
 
 /*
