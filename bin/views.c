@@ -201,6 +201,10 @@ static void print_sum(const struct run *r, const struct view_job *jobs, size_t n
 		failed += jobs[i].err != NULL;
 	}
 	printf("%zu guest%s: ", nr, nr == 1 ? "" : "s");
+	if (failed == nr) {
+		puts(nr == 1 ? "not compared" : "none was compared");
+		return;
+	}
 	if (marked)
 		printf("%zu marked in %zu", marked, with);
 	else

@@ -85,6 +85,7 @@ struct vl_checker {
 	size_t nr_found, cap_found, nr_held;
 	uint64_t code_left;	  /* bytes of compiled BPF that this look may still decode */
 	bool knows_classic;	  /* vl_check_memory() has added all that looks like classic BPF */
+	uint64_t nr_doubtful;	  /* vl_check_later(): of a file of several moments */
 	bool again;		  /* show only findings that the look before had */
 	char untyped[512];	  /* names of checks that need types, which the kernel lacks */
 	struct vl_error *damaged; /* vl_hook_damaged() was called: the first time */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Functions that the kernel calls later: timers, high-resolution timers, work. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,6 +21,36 @@
 struct later {
 	uint64_t at, fn;
 };
+
+/*
+ * Check a function that is called later. In a file that was written while the guest ran, timers and
+ * work are of several moments, and memory of some is of other things by now.
+ */
+static void check_function(struct vl_checker *c, const char *check, const char *what, uint64_t at,
+			   uint64_t fn)
+{
+	const struct vl_hook h = { check, at, what, fn, false };
+
+	if (!vl_target_moved(c->g->target))
+		vl_hook_check(c, &h);
+	else if (!vl_hook_is_fine(c, &h))
+		c->nr_doubtful++;
+}
+
+static void show_doubtful(struct vl_checker *c)
+{
+	char found[96];
+
+	snprintf(found, sizeof(found),
+		 "%" PRIu64 " lead to no code; the file was written while the guest ran",
+		 c->nr_doubtful);
+	if (c->nr_doubtful)
+		vl_check_show(c, &(struct vl_check_row){ .class = VL_CHECK_NOTE,
+							 .unsure = true,
+							 .check = "timers",
+							 .what = "timers and work",
+							 .found = found });
+}
 
 /* ---- timers ---- */
 
@@ -54,8 +85,7 @@ static void check_later(struct vl_checker *c, struct vl_walk *w, enum vl_field f
 	err = vl_collect(c->g, w, &fs, check, &nr);
 	t = w->records;
 	for (size_t i = 0; i < nr; i++)
-		vl_hook_check(
-			c, &(struct vl_hook){ check, t[i].at, what, function_of(c, &t[i]), false });
+		check_function(c, check, what, t[i].at, function_of(c, &t[i]));
 	free(w->records);
 	if (err)
 		vl_hook_incomplete(c, check, "a list");
@@ -94,7 +124,7 @@ static void check_hrtimer(void *ctx, uint64_t node)
 	uint64_t timer = node - vl_offset(c->l, VL_F_HRTIMER_NODE), fn;
 
 	if (vl_hook_word(c, timer + vl_offset(c->l, VL_F_HRTIMER_FUNCTION), &fn))
-		vl_hook_check(c, &(struct vl_hook){ "timers", timer, "a timer", fn, false });
+		check_function(c, "timers", "a timer", timer, fn);
 }
 
 static void check_hrtimers(struct vl_checker *c, uint64_t percpu)
@@ -177,5 +207,8 @@ struct vl_error *vl_check_later(struct vl_checker *c)
 			check_timers(c, percpu[i]);
 		check_hrtimers(c, percpu[i]);
 	}
-	return err ? err : check_work(c);
+	if (!err)
+		err = check_work(c);
+	show_doubtful(c);
+	return err;
 }

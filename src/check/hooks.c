@@ -45,15 +45,27 @@ static bool is_start(const struct vl_checker *c, uint64_t va)
 	return vl_symbol_at(c->k, va, &offset) && !offset;
 }
 
+static bool is_in_module(struct vl_checker *c, uint64_t fn)
+{
+	return vl_place_of(&c->places, fn).kind == VL_PLACE_MODULE && vl_place_runs(&c->places, fn);
+}
+
+bool vl_hook_is_fine(struct vl_checker *c, const struct vl_hook *h)
+{
+	enum vl_place_kind kind = vl_place_of(&c->places, h->fn).kind;
+
+	return !h->fn || (kind == VL_PLACE_TEXT && is_start(c, h->fn)) ||
+	       (kind == VL_PLACE_BPF && vl_stub_is_entry(&c->stubs, h->fn)) ||
+	       (is_in_module(c, h->fn) && !h->shown);
+}
+
 void vl_hook_check(struct vl_checker *c, const struct vl_hook *h)
 {
 	enum vl_place_kind kind = vl_place_of(&c->places, h->fn).kind;
-	bool in_module = kind == VL_PLACE_MODULE && vl_place_runs(&c->places, h->fn);
+	bool in_module = is_in_module(c, h->fn);
 	const char *expected = "code of the kernel or of a module";
 
-	if (!h->fn || (kind == VL_PLACE_TEXT && is_start(c, h->fn)) ||
-	    (kind == VL_PLACE_BPF && vl_stub_is_entry(&c->stubs, h->fn)) ||
-	    (in_module && !h->shown))
+	if (vl_hook_is_fine(c, h))
 		return;
 	if (kind == VL_PLACE_TEXT || kind == VL_PLACE_BPF)
 		expected = "the start of a function";

@@ -17,7 +17,9 @@ struct vl_hook {
 	bool shown;	  /* show a module's as an attachment */
 };
 
-/* Show a finding unless the function is the start of code with an owner. */
+/* Is the function the start of code with an owner, of which there is nothing to show? */
+bool vl_hook_is_fine(struct vl_checker *c, const struct vl_hook *h);
+/* Show a finding unless it is. */
 void vl_hook_check(struct vl_checker *c, const struct vl_hook *h);
 
 /*

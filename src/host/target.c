@@ -96,6 +96,10 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 						 "this is no disk image, which alone has "
 						 "snapshots"),
 				    "leave out --snapshot");
+	if (!err && t->partial && vl_target_is_live(t))
+		err = vl_error_hint(vl_error_new(VL_ERR_TARGET,
+						 "the memory of a running guest is not cut short"),
+				    "leave out --partial");
 	if (err) {
 		vl_target_close(t);
 		/* A host call that failed here means that the guest cannot be reached. */

@@ -109,7 +109,7 @@ static unsigned news_of(const struct vl_seen *now, const struct vl_seen *was)
 	/* At its end a process gives up its memory. */
 	if (now->mm && (now->mm != was->mm || (was->flags & ~now->flags & PF_FORKNOEXEC)))
 		news |= VL_NEWS_EXEC;
-	if (is_root(now) && (!is_root(was) || (!now->uid && was->uid)))
+	if (is_root(now) && !is_root(was))
 		news |= VL_NEWS_ROOT;
 	if (now->exit_state)
 		news |= VL_NEWS_END;
