@@ -23,7 +23,8 @@ enum place_kind place_kind(const char *word, uint32_t *number_ret)
 	*number_ret = 0;
 	if (!*word || *word == '-')
 		return PLACE_BAD;
-	if (word[strspn(word, "0123456789")])
+	/* A number does not begin with a zero, an id can. */
+	if (word[strspn(word, "0123456789")] || *word == '0')
 		return PLACE_CONTAINER;
 	if (vl_number(word, 1, PID_LIMIT, &n)) {
 		*number_ret = (uint32_t)n;
@@ -64,26 +65,30 @@ static bool begins(const struct vl_table *t, size_t row, const char *column, con
 
 /* ---- the search ---- */
 
-/* The row of the container @word; a name counts more than the first digits of an id. */
+/*
+ * The row of the container @word: its whole id, or its name or first digits of its id if no other
+ * container has such. The guest chooses names, so none counts more than an id.
+ */
 static struct vl_error *find_container(const struct vl_table *t, const char *word, size_t *row_ret)
 {
-	size_t named = 0, known = 0;
+	size_t whole = 0, fit = 0;
 
 	for (size_t i = 0; i < t->nr_rows; i++) {
-		bool is_name = is_text(t, i, "NAME", word);
+		bool is_whole = is_text(t, i, "FULL_ID", word);
+		bool fits = is_text(t, i, "NAME", word) || begins(t, i, "FULL_ID", word);
 
-		if (is_name ? !named : !named && !known && begins(t, i, "FULL_ID", word))
+		if (is_whole || (fits && !whole))
 			*row_ret = i;
-		named += is_name;
-		known += begins(t, i, "FULL_ID", word);
+		whole += is_whole;
+		fit += fits;
 	}
-	if (named == 1 || (!named && known == 1))
+	if (whole == 1 || fit == 1)
 		return NULL;
-	if (named || known)
-		return vl_error_hint(vl_error_new(VL_ERR_ARG, "%zu containers are called '%s'",
-						  named ? named : known, word),
-				     "give more of its id; 'vps --containers -o full_id,name,pid' "
-				     "shows them");
+	if (fit)
+		return vl_error_hint(
+			vl_error_new(VL_ERR_ARG, "%zu containers are called '%s'", fit, word),
+			"give more of its id; 'vps --containers -o full_id,name,pid' "
+			"shows them");
 	return vl_error_hint(vl_error_new(VL_ERR_ARG, "the guest has no container '%s'", word),
 			     "see 'vps --containers' for those it has");
 }

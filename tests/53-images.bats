@@ -327,6 +327,22 @@ assert_partial() {
 	assert_same "$(<"$T/whole")" "$output"
 }
 
+@test "--partial: vtop of a cut file ends, and so does a small file that claims a large memory" {
+	dump g7
+	"$VT_TESTS/lib/image" lime "$DUMPS/g7.elf" "$T/lime"
+	truncate -s -12M "$T/lime"
+	run --separate-stderr timeout 60 vtop -b -n 1 --partial "$T/lime"
+	assert_status 3
+	[[ $stderr == "vtop: $T/lime: "* ]] || fail "$output$stderr"
+	"$VT_TESTS/lib/image" avml "$DUMPS/g7.elf" "$T/avml"
+	truncate -s 200K "$T/avml"
+	# The end of the first range in the header, little endian: 2^45.
+	printf '\xff\xff\xff\xff\xff\x1f\0\0' | dd of="$T/avml" bs=1 seek=16 conv=notrunc status=none
+	run --separate-stderr timeout 60 vpslist --partial "$T/avml"
+	assert_status 3
+	[[ $stderr == *"the file is cut short: "* ]] || fail "$output$stderr"
+}
+
 @test "kdump-compressed by makedumpfile -d 31: free pages serve, and those of processes are no zeros" {
 	dump g7
 	"$VT_TESTS/lib/image" kdump-lzo-filtered "$DUMPS/g7.elf" "$T/filtered" "--tcp=127.0.0.1:4242"

@@ -165,6 +165,37 @@ namespace() { in_guest server "readlink /proc/\$(head -n 1 /sys/fs/cgroup/$1/cgr
 	assert_refused vuname "$g" "2 containers are called 'web'"
 }
 
+@test "containers: no name that the guest chooses counts more than an id" {
+	local short=${ID:0:12} other=system.slice/docker-d${ID#?}.scope
+	in_guest server "
+		cd /sys/fs/cgroup
+		setsid sh /run/box $other $short >/dev/null 2>&1 </dev/null &
+		until [ \$(grep -c . $other/cgroup.procs 2>/dev/null || echo 0) -ge 3 ]; do sleep 0.2; done
+		sleep 1"
+	run --separate-stderr vuname --as="$short" "$g" -n
+	assert_refused vuname "$g" "2 containers are called '$short'"
+	assert_same web "$(vuname --as="$ID" "$g" -n)"
+	in_guest server "echo 1 >/sys/fs/cgroup/$other/cgroup.kill"
+	# Digits only, with a zero in front: no process.
+	run --separate-stderr vuname --as=0123 "$g"
+	assert_refused vuname "$g" "no container '0123'"
+}
+
+@test "containers: a process in groups below its container's, however deep" {
+	local pid
+	pid=$(in_guest server "sort -n /sys/fs/cgroup/lxc.payload.db/cgroup.procs | tail -n 1")
+	in_guest server "
+		d=/sys/fs/cgroup/lxc.payload.db
+		for i in \$(seq 60); do d=\$d/deep-group-\$i; mkdir \$d; done
+		echo $pid >\$d/cgroup.procs"
+	run --separate-stderr vpslist --no-headers -o pid,container "$g"
+	in_guest server "
+		echo $pid >/sys/fs/cgroup/lxc.payload.db/cgroup.procs
+		find /sys/fs/cgroup/lxc.payload.db -mindepth 1 -depth -type d -exec rmdir {} +"
+	assert_status 0
+	grep -qx "$pid *lxc/db" < <(sed 's/^ *//; s/ *$//' <<<"$output") || fail "$(grep "^ *$pid " <<<"$output")"
+}
+
 @test "JSON: each row has its guest, the time and the version of the schema" {
 	local a before after
 	before=$(date +%s)

@@ -320,9 +320,8 @@ static void take_sample(struct top_guest *g)
 		find_users(g);
 	err = vl_guest_top(g->guest, fill);
 	fill->users = g->users;
-	if (err && err->code == VL_ERR_TARGET) {
+	if (err && err->code == VL_ERR_TARGET && (!is_there(g) || vl_guest_is_live(g->guest))) {
 		vl_error_destroy(err);
-		is_there(g);
 		return;
 	}
 	if (err && !fill->at_ns) {

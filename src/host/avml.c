@@ -221,9 +221,21 @@ static uint64_t cut_off(void *ctx, uint64_t all)
 	return all - (bytes / VL_PAGE_SIZE < all ? bytes / VL_PAGE_SIZE : all);
 }
 
+/* Of a file that is cut short, its last range may have almost nothing. */
+static uint64_t next_page(void *ctx, uint64_t gpa)
+{
+	const struct avml *a = ctx;
+	size_t i = vl_bisect(k, a->nr, a->frames[k].gpa <= gpa);
+
+	if (i && gpa - a->frames[i - 1].gpa < a->frames[i - 1].len)
+		return gpa;
+	return i < a->nr ? a->frames[i].gpa - a->frames[i].gpa % VL_PAGE_SIZE : UINT64_MAX;
+}
+
 static const struct vl_pages_ops avml_ops = {
 	.what = "compressed",
 	.read = read_page,
+	.next = next_page,
 	.cut_off = cut_off,
 	.close = close_avml,
 };

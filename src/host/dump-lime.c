@@ -86,7 +86,7 @@ static struct vl_error *add_range(struct pass *p, const struct lime_header *h, u
 		return err;
 	if (packed) {
 		err = vl_avml_add(&p->frames, p->fd, p->size, h->first, len, at);
-		if (err && p->partial) {
+		if (err && p->partial && p->frames.nr) {
 			vl_error_destroy(err);
 			*at = p->size;
 			err = NULL;

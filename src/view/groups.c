@@ -10,7 +10,7 @@
 
 /* Limits of the sets that are looked up, and of a path's depth. */
 #define MAX_SETS 4096
-#define MAX_DEPTH 32
+#define MAX_DEPTH 512
 #define NAME_BYTES 256 /* NAME_MAX, include/uapi/linux/limits.h, and a NUL */
 /* CGROUP_SUBSYS_COUNT has been up to 16, include/linux/cgroup_subsys.h. */
 #define MAX_CONTROLLERS 24
@@ -41,46 +41,47 @@ static uint64_t follow(const struct vl_groups *s, uint64_t base, enum vl_field f
 	return v;
 }
 
-/* Put the name of node @kn in front of @path, of which @at bytes are free. */
-static size_t prepend(const struct vl_groups *s, uint64_t kn, char *path, size_t at)
+/* Put the name of node @kn behind @path, which has @len bytes. False: it has no name, or no room. */
+static bool append(const struct vl_groups *s, uint64_t kn, char *path, size_t *len)
 {
 	char name[NAME_BYTES] = "";
-	size_t len;
+	size_t n;
 
 	vl_read_string(s->g->reader, &s->g->space, follow(s, kn, VL_F_KN_NAME), name, sizeof(name));
-	len = strnlen(name, sizeof(name) - 1);
-	if (!len || len + 1 > at)
-		return SIZE_MAX;
-	at -= len + 1;
-	path[at] = '/';
-	memcpy(path + at + 1, name, len);
-	return at;
+	n = strnlen(name, sizeof(name) - 1);
+	if (!n || *len + 1 + n + sizeof("/...") > VL_GROUP_PATH)
+		return false;
+	path[*len] = '/';
+	memcpy(path + *len + 1, name, n);
+	*len += 1 + n;
+	return true;
 }
 
-/* kernfs_path() of the node of @cgroup; the node of a hierarchy's root has no parent. */
+/*
+ * kernfs_path() of the node of @cgroup; the node of a hierarchy's root has no parent. Of a path
+ * that is too long the upper part, which names the container, and "/...".
+ */
 static bool read_path(const struct vl_groups *s, uint64_t cgroup, char path[VL_GROUP_PATH])
 {
 	/* "kernfs: Use RCU to access kernfs_node::parent" (6.15) renamed the field. */
 	enum vl_field up = vl_has(s->l, VL_F_KN_PARENT) ? VL_F_KN_PARENT : VL_F_KN_PARENT_RCU;
-	uint64_t kn = follow(s, cgroup, VL_F_CGROUP_KN), parent;
-	size_t at = VL_GROUP_PATH - 1;
-	unsigned depth = 0;
+	uint64_t nodes[MAX_DEPTH], kn = follow(s, cgroup, VL_F_CGROUP_KN), parent;
+	size_t len = 0, nr = 0;
 
 	path[0] = '\0';
 	if (!kn || !vl_has(s->l, up) || !vl_has(s->l, VL_F_KN_NAME))
 		return false;
-	path[at] = '\0';
 	for (parent = follow(s, kn, up); parent; parent = follow(s, kn, up)) {
-		at = depth++ < MAX_DEPTH ? prepend(s, kn, path, at) : SIZE_MAX;
-		if (at == SIZE_MAX) {
-			path[0] = '\0';
+		if (nr == MAX_DEPTH)
 			return false;
-		}
+		nodes[nr++] = kn;
 		kn = parent;
 	}
-	memmove(path, path + at, VL_GROUP_PATH - at);
-	if (!*path)
-		memcpy(path, "/", 2);
+	for (; nr && append(s, nodes[nr - 1], path, &len); nr--)
+		;
+	if (nr && !len)
+		return false;
+	memcpy(path + len, nr ? "/..." : len ? "" : "/", nr ? 5 : len ? 1 : 2);
 	return true;
 }
 
