@@ -24,7 +24,7 @@ enum place_kind place_kind(const char *word, uint32_t *number_ret)
 	if (!*word || *word == '-')
 		return PLACE_BAD;
 	/* A number does not begin with a zero, an id can. */
-	if (word[strspn(word, "0123456789")] || *word == '0')
+	if (word[strspn(word, "0123456789")] || (*word == '0' && word[1]))
 		return PLACE_CONTAINER;
 	if (vl_number(word, 1, PID_LIMIT, &n)) {
 		*number_ret = (uint32_t)n;

@@ -313,7 +313,9 @@ assert_partial() {
 		for end in $((size - size / 512)) $((size - size / 10)); do
 			truncate -s "$end" "$T/$form"
 			run --separate-stderr vps --partial "$T/$form" -ef
-			[[ $stderr =~ "vps: $T/$form: the file is cut short: "[0-9]+" of "[0-9]+" pages" ]] ||
+			# What a raw image lacks is known by its kernel, whose page tables may be cut off.
+			[[ $stderr =~ "vps: $T/$form: the file is cut short: "[0-9]+" of "[0-9]+" pages" ||
+				($form == raw && $stderr == *"may lie in the rest; vmem shows"*) ]] ||
 				fail "$form: $status $stderr"
 			[[ $status -ne 0 ]] || assert_same "$(<"$T/whole")" "$output"
 			[[ $status -eq 0 || $status -eq 3 ]] || fail "$form: $status $stderr"

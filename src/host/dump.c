@@ -453,6 +453,11 @@ static uint64_t behind_end(const struct vl_dump *d, const struct vl_ram *r)
 	return (r->fd_offset > d->size ? r->size : end - d->size + VL_PAGE_SIZE - 1) / VL_PAGE_SIZE;
 }
 
+bool vl_target_is_partial(const struct vl_target *t)
+{
+	return t->partial;
+}
+
 bool vl_target_shortfall(const struct vl_target *t, uint64_t *has_ret, uint64_t *of_ret)
 {
 	const struct vl_dump *d = dump_of(t);

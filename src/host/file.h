@@ -22,6 +22,8 @@ void vl_target_note_end(struct vl_target *t, uint64_t end);
  */
 struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err);
 
+/* Is the file behind @t read although it is cut short (--partial)? */
+bool vl_target_is_partial(const struct vl_target *t);
 /* Has the guest memory at @gpa, as its kernel says, that the file behind @t does not have? */
 bool vl_target_lacks(const struct vl_target *t, uint64_t gpa);
 /*

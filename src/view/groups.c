@@ -41,7 +41,7 @@ static uint64_t follow(const struct vl_groups *s, uint64_t base, enum vl_field f
 	return v;
 }
 
-/* Put the name of node @kn behind @path, which has @len bytes. False: it has no name, or no room. */
+/* Append the name of node @kn to @path, which has @len bytes. False: it has no name, or no room. */
 static bool append(const struct vl_groups *s, uint64_t kn, char *path, size_t *len)
 {
 	char name[NAME_BYTES] = "";
