@@ -126,9 +126,18 @@ static const char *name_columns(const struct show *s, char *buf, size_t size)
 	return buf;
 }
 
+void show_report_unknown(const struct show *s, const char *applet, int key, const char *word)
+{
+	char names[1024] = "";
+
+	usage_report(applet, "error: unknown %s specifier \"%s\"; the columns are %s",
+		     key == 'o' ? "user-defined format" : "sort", word,
+		     name_columns(s, names, sizeof(names)));
+}
+
 bool show_option(struct show *s, const char *applet, int key, const char *arg)
 {
-	char *word = NULL, names[1024] = "";
+	char *word = NULL;
 	bool ok = true;
 
 	if (key == OPT_NO_HEADERS)
@@ -136,9 +145,7 @@ bool show_option(struct show *s, const char *applet, int key, const char *arg)
 	else
 		ok = key == 'o' ? take_columns(s, arg, &word) : take_sort(s, arg, &word);
 	if (!ok)
-		usage_report(applet, "error: unknown %s specifier \"%s\"; the columns are %s",
-			     key == 'o' ? "user-defined format" : "sort", word ? word : "",
-			     name_columns(s, names, sizeof(names)));
+		show_report_unknown(s, applet, key, word ? word : "");
 	free(word);
 	return ok;
 }
@@ -566,8 +573,7 @@ static void print_text(const struct show *s, const struct row *rows, size_t nr)
 				widths[i] = text_width(text);
 		}
 	}
-	/* An empty table has no header. */
-	if (headed && nr && !s->no_headers)
+	if (headed && (nr || s->always_headed) && !s->no_headers)
 		print_line(s, headers, widths, room);
 	for (size_t k = 0; k < nr; k++)
 		print_line(s, (const char *const *)texts + k * s->nr_shown, widths, room);

@@ -28,7 +28,8 @@ struct show {
 	struct show_key *keys;
 	size_t nr_keys;
 	bool json, no_headers;
-	bool trusted; /* by default show what a trusted run adds */
+	bool always_headed; /* also an empty table has a line of headers */
+	bool trusted;	    /* by default show what a trusted run adds */
 };
 
 /* The table of one guest. */
@@ -54,6 +55,8 @@ void show_deinit(struct show *s);
  * which has been reported in the name of @applet.
  */
 bool show_option(struct show *s, const char *applet, int key, const char *arg);
+/* Report that @word, of -o or of an option to sort (@key), is no column, and which there are. */
+void show_report_unknown(const struct show *s, const char *applet, int key, const char *word);
 
 /*
  * If no columns were asked for, take those of the view, for a trusted run if that is set; with

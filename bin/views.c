@@ -284,6 +284,9 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 		if (jobs[i].has_pages < jobs[i].of_pages)
 			error_report_shortfall(r->request->applet->name, jobs[i].spec,
 					       jobs[i].has_pages, jobs[i].of_pages);
+	/* That a guest has none is an answer: a list without rows has its header, as in docker ps. */
+	for (size_t i = 0; i < nr && fn == look && !r->diff; i++)
+		r->show.always_headed |= !jobs[i].err;
 	show_print(&r->show, r->plural, parts, nr);
 	print_verdict(r, jobs, nr);
 	print_sum(r, jobs, nr);

@@ -942,3 +942,16 @@ views() {
 	run --separate-stderr vpeek "$D" init_task:task_struct
 	assert_status 3
 }
+
+@test "a list without rows is its header, and an empty list in JSON" {
+	need_guest g61
+	run --separate-stderr vps --containers "$(guest g61)"
+	assert_status 0
+	assert_same "RUNTIME ID NAME PROCESSES RSS START PID COMM" "$output"
+	assert_same "" "$stderr"
+	assert_same "" "$(vps --containers --no-headers "$(guest g61)")"
+	assert_same 0 "$(vps --containers -J "$(guest g61)" | jq '.containers | length')"
+	# A guest that cannot be read has no list at all.
+	run --separate-stderr vps --containers /no/such
+	assert_refused vps /no/such "no such file"
+}
