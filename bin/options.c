@@ -96,9 +96,10 @@ const struct option_row option_rows[] = {
 	{ "delay", 'd', "SECONDS", TOP, "between two refreshes (1.5)", NULL },
 	{ "iterations", 'n', "N", TOP, "end after so many refreshes", NULL },
 	{ "pids", 'p', "LIST", TOP, "only these processes", NULL },
-	{ "user", 'u', "UID", TOP, "only the processes of this user of the guest", NULL },
+	{ "user", 'u', "USER", TOP, "only the processes of this user of the guest", NULL },
 	{ "sort", 's', "KEY", TOP, "sort by this column; -KEY: downwards", NULL },
 	{ "tree", OPT_TREE, NULL, TOP, "as a tree", NULL },
+	{ "group", OPT_GROUP, NULL, TOP, "by container, with the sum of each", NULL },
 	{ "output", 'o', "LIST", TOP, "show these columns", NULL },
 	{ "no-headers", OPT_NO_HEADERS, NULL, TOP, "with -b: no names of the columns", NULL },
 

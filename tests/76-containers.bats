@@ -116,6 +116,14 @@ same_units() {
 	run --separate-stderr vtop -b -n 1 --no-headers -s container -o container=,unit=,pid= "$g"
 	assert_status 0
 	assert_same 8 "$(sed '1,/^Engine/d; /^$/d' <<<"$output" | awk '{ print $1 }' | uniq | wc -l)"
+	# A sum in front of each.
+	run --separate-stderr vtop -b -n 1 --no-headers --group -o container=,res=,threads=,command= "$g"
+	assert_status 0
+	assert_same "lxc/db 3 processes" "$(awk '$1 == "lxc/db" && /processes/ { print $1, $4, $5 }' <<<"$output")"
+	vtop -b -J -n 1 --group "$g" | jq -e '.guests[0] | (.containers | length) == 8 and
+		(.containers[-1].container == null) and (.containers[] | select(.container == "lxc/db").processes == 3) and
+		(.processes as $p | [.containers[] | . as $c |
+			($p | map(select(.container == $c.container)) | map(.res) | add) == $c.res] | all)'
 	command -v tmux >/dev/null || skip "tmux is not installed"
 	terminal
 	keys "clear; vtop -d 0.2 $g; echo status=\$?" Enter
@@ -124,6 +132,7 @@ same_units() {
 	keys C
 	shows 'CONTAINER .*COMMAND'
 	shows 'containerd/bf2a0123.*unshare'
+	shows 'containerd/bf2a0123.*3 processes'
 	keys C
 	hides CONTAINER
 	keys q

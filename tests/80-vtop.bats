@@ -171,6 +171,17 @@ busy_process() {
 	[[ $(tail -n 2 <<<"$output" | awk '{ print $1 ":" $2 ":" $3 }' | sort | paste -sd ' ') == "1:init:0 2:kthreadd:0" ]]
 	run -0 --separate-stderr vtop -b -n 1 -u 4242 -o euid "$g"
 	[[ $(sed '1,/EUID/d' <<<"$output" | sort -u | tr -d ' ') == 4242 ]]
+	assert_same "$(sed '1,/EUID/d' <<<"$output" | wc -l)" \
+		"$(vtop -b -n 1 -u alice -o euid "$g" | sed '1,/EUID/d' | wc -l)"
+	run --separate-stderr vtop -b -n 1 -u nosuchuser "$g"
+	assert_status 3
+	[[ $stderr == "vtop: $g: the guest has no user 'nosuchuser'; "* ]] || { show_run; fail "not said"; }
+	# One way to count, in text and in JSON.
+	run -0 --separate-stderr vtop -b -n 1 "$g"
+	[[ $output == *$'\n'"Tasks: $(vtop -b -J -n 1 "$g" |
+		jq -r '.guests[0] | "\(.tasks) total, \(.kthreads) kthr, \(.threads) thr; "')"[0-9]*" running"* ]] ||
+		{ show_run; fail "other counts"; }
+	assert_same "$(vps "$g" -e --no-headers | wc -l)" "$(vtop -b -J -n 1 "$g" | jq '.guests[0].tasks')"
 	COLUMNS=60 run -0 --separate-stderr vtop -b -n 1 "$g"
 	[[ $(sed '1,/^ *PID/d' <<<"$output" | wc -L) -le 60 ]]
 	# Users have the guest's names, which are read without a pause.
@@ -204,10 +215,14 @@ busy_process() {
 	assert_usage vtop "no number of iterations: '0'"
 	run --separate-stderr vtop -p 1,x g
 	assert_usage vtop "no list of process ids: '1,x'"
-	run --separate-stderr vtop -u nobody g
-	assert_usage vtop "no user id of the guest"
+	for user in '' 4294967296 -1; do
+		run --separate-stderr vtop -u "$user" g
+		assert_usage vtop "no name or id of a user of the guest: '$user'"
+	done
+	run --separate-stderr vtop --tree --group g
+	assert_usage vtop "'--tree' and '--group' are two orders"
 	run --separate-stderr vtop -s nothing g
-	assert_usage vtop 'unknown sort specifier "nothing"'
+	assert_usage vtop 'unknown sort specifier "nothing"; the columns are guest, pid, user'
 	run --separate-stderr vtop -o nothing g
 	assert_usage vtop 'unknown user-defined format specifier "nothing"'
 	run --separate-stderr vtop --json g
@@ -287,6 +302,15 @@ busy_process() {
 	hides '\[kthreadd\]'
 	shows 'no kthreads'
 	keys t
+	shows '(├─|\|-) (factory|listener)'
+	# A filter keeps the parents in the tree.
+	keys F4
+	keys -l 'number=2'
+	keys Enter
+	hides 'factory agent /dev'
+	shows 'factory make'
+	shows '([└├]─|[`|]-) sleeper --number=2'
+	keys F4 C-u Enter
 	shows '(├─|\|-) (factory|listener)'
 	keys F5
 	hides '(├─|\|-) (factory|listener)'

@@ -85,10 +85,10 @@ static void print_title(struct top *t, const struct top_guest *g)
 static void print_totals(const struct vl_top_sample *s)
 {
 	static const char *const names[VL_NR_USES] = { "us", "ni", "sy", "irq", "st" };
-	char a[TOP_TEXT], b[TOP_TEXT], c[TOP_TEXT], d[TOP_TEXT];
+	char a[TOP_TEXT], b[TOP_TEXT], c[TOP_TEXT], d[TOP_TEXT], counts[TOP_COUNTS];
 
-	printf("Tasks: %zu total, %zu running, %zu threads, %zu of the kernel\n", s->nr_tasks,
-	       s->nr_running, s->nr_threads, s->nr_kernel);
+	top_counts(s, counts);
+	puts(counts);
 	top_tenths(s->busy, a);
 	printf("%%CPU: %s, mean of %zu CPU%s", a, s->nr_cpus, s->nr_cpus == 1 ? "" : "s");
 	for (size_t k = 0; s->nr_cpus && k < VL_NR_USES; k++) {
@@ -129,7 +129,7 @@ static void print_text(struct top *t, struct top_guest *g, size_t room)
 	if (!t->show.no_headers)
 		put_line(&t->line, room);
 	for (size_t i = 0; i < t->list.nr; i++) {
-		top_line_task(t, s, &t->list.items[i], &t->line);
+		top_line_item(t, s, &t->list.items[i], &t->line);
 		put_line(&t->line, room);
 	}
 }
@@ -171,7 +171,8 @@ static json_object *processes_json(struct top *t, const struct top_guest *g)
 	vl_table_init(&table, vl_top_columns);
 	if (g->sample && top_list_make(&t->list, g->sample, &t->filter))
 		for (size_t i = 0; i < t->list.nr; i++)
-			vl_top_row(g->sample, t->list.items[i].task, &table);
+			if (!t->list.items[i].sum)
+				vl_top_row(g->sample, t->list.items[i].task, &table);
 	for (size_t i = 0; i < table.nr_rows; i++) {
 		json_object *o = json_object_new_object();
 
@@ -179,6 +180,30 @@ static json_object *processes_json(struct top *t, const struct top_guest *g)
 		json_object_array_add(list, o);
 	}
 	vl_table_deinit(&table);
+	return list;
+}
+
+/* The sum of each group of the list that processes_json() made. */
+static json_object *sums_json(const struct top *t, const struct vl_top_sample *s)
+{
+	json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < t->list.nr_sums; i++) {
+		const struct top_sum *sum = &t->list.sums[i];
+		json_object *o = json_object_new_object();
+
+		json_object_object_add(
+			o, "container",
+			sum->of.box_len ? show_json_text(s->text + sum->of.box, sum->of.box_len) :
+					  NULL);
+		add_uint(o, "processes", sum->processes);
+		add_uint(o, "threads", (uint64_t)sum->of.threads);
+		add_tenths(o, "cpu", sum->of.cpu);
+		add_tenths(o, "mem", sum->of.mem);
+		add_uint(o, "res", sum->of.res);
+		add_fixed(o, "time", (double)sum->of.cpu_ns / VL_NSEC_PER_SEC, 9);
+		json_object_array_add(list, o);
+	}
 	return list;
 }
 
@@ -248,6 +273,8 @@ static json_object *guest_json(struct top *t, const struct top_guest *g)
 	if (g->sample)
 		add_totals(o, g->sample);
 	json_object_object_add(o, "processes", processes_json(t, g));
+	if (t->filter.grouped && g->sample)
+		json_object_object_add(o, "containers", sums_json(t, g->sample));
 	return o;
 }
 
@@ -262,6 +289,27 @@ static bool report(struct top *t, struct top_guest *g, enum top_state *last)
 	if (fresh)
 		error_report(t->o->applet->name, g->spec, g->err);
 	return g->err;
+}
+
+/* A user that a guest does not have is a mistake, as in top. Returns whether it has the user. */
+static bool has_user(const struct top *t, const struct top_guest *g)
+{
+	const char *name = t->filter.user_name;
+	struct vl_error *err;
+	uint32_t uid;
+
+	if (!name || !g->sample || vl_top_uid(g->sample, name, &uid))
+		return true;
+	err = g->sample->users ?
+		      vl_error_hint(vl_error_new(VL_ERR_ARG, "the guest has no user '%s'", name),
+				    "'vcat GUEST /etc/passwd' shows those it has") :
+		      vl_error_hint(
+			      vl_error_new(VL_ERR_ARG,
+					   "the names of users are not in the guest's memory"),
+			      "give the number of '%s'", name);
+	error_report(t->o->applet->name, g->spec, err);
+	vl_error_destroy(err);
+	return false;
 }
 
 static bool print_frame(struct top *t, uint64_t frame, enum top_state *states)
@@ -280,6 +328,7 @@ static bool print_frame(struct top *t, uint64_t frame, enum top_state *states)
 
 		pthread_mutex_lock(&g->lock);
 		failed = report(t, g, &states[i]) || failed;
+		failed = (!frame && !has_user(t, g)) || failed;
 		if (list)
 			json_object_array_add(list, guest_json(t, g));
 		else {

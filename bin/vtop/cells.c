@@ -97,6 +97,12 @@ void top_uptime(uint64_t ns, char buf[TOP_TEXT])
 		 s / 3600 % 24, s / 60 % 60, s % 60);
 }
 
+void top_counts(const struct vl_top_sample *s, char buf[TOP_COUNTS])
+{
+	snprintf(buf, TOP_COUNTS, "Tasks: %zu total, %zu kthr, %zu thr; %zu running", s->nr_tasks,
+		 s->nr_kernel, s->nr_threads, s->nr_running);
+}
+
 static bool reserve(struct top_text *t, size_t len)
 {
 	char *more;

@@ -47,9 +47,10 @@ static void draw_tasks(struct top *t, struct top_guest *g, int y, int end)
 	for (size_t i = 0; i < t->page && t->from + i < t->list.nr; i++) {
 		const struct top_item *item = &t->list.items[t->from + i];
 
-		top_line_task(t, s, item, &t->line);
+		top_line_item(t, s, item, &t->line);
 		put_line(t, y + 1 + (int)i, &t->line,
 			 t->from + i == t->at ? top_selected_attr(t) :
+			 item->sum	      ? (int)A_BOLD :
 						attr_of_task(t, &s->tasks[item->task]));
 	}
 }

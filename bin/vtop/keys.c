@@ -130,8 +130,8 @@ static void act_enter(struct top *t, int arg)
 	pthread_mutex_lock(&g->lock);
 	if (t->pane == TOP_DETAIL)
 		pid = g->detail.pid;
-	else if (g->sample && top_list_make(&t->list, g->sample, &t->filter) && t->at < t->list.nr)
-		pid = g->sample->tasks[t->list.items[t->at].task].pid;
+	else if (g->sample && top_list_make(&t->list, g->sample, &t->filter))
+		pid = top_list_pid(&t->list, g->sample, t->at);
 	pthread_mutex_unlock(&g->lock);
 	if (!pid)
 		return;
@@ -190,8 +190,8 @@ static void act_follow(struct top *t, int arg)
 	pthread_mutex_lock(&g->lock);
 	if (t->follow)
 		t->follow = 0;
-	else if (g->sample && top_list_make(&t->list, g->sample, &t->filter) && t->at < t->list.nr)
-		t->follow = g->sample->tasks[t->list.items[t->at].task].pid;
+	else if (g->sample && top_list_make(&t->list, g->sample, &t->filter))
+		t->follow = top_list_pid(&t->list, g->sample, t->at);
 	pthread_mutex_unlock(&g->lock);
 	snprintf(t->message, sizeof(t->message),
 		 t->follow ? "Following process %d" : "Following none", (int)t->follow);

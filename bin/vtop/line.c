@@ -144,17 +144,46 @@ static void tree_prefix(const struct top *t, const struct top_item *item, struct
 	}
 }
 
-void top_line_task(struct top *t, const struct vl_top_sample *s, const struct top_item *item,
+/* The cell of a sum: its figures, and how many processes it has. */
+static void sum_cell(struct top_text *text, const struct vl_top_sample *s,
+		     const struct top_sum *sum, int column)
+{
+	char buf[TOP_TEXT];
+
+	switch (column) {
+	case VL_TOP_VIRT:
+	case VL_TOP_RES:
+	case VL_TOP_SHR:
+	case VL_TOP_CPU:
+	case VL_TOP_MEM:
+	case VL_TOP_TIME:
+	case VL_TOP_THREADS:
+	case VL_TOP_CONTAINER:
+		top_cell(text, s, &sum->of, column, false);
+		return;
+	case VL_TOP_COMMAND:
+	case VL_TOP_COMM:
+		snprintf(buf, sizeof(buf), "%zu process%s", sum->processes,
+			 sum->processes == 1 ? "" : "es");
+		top_clean(text, buf, strlen(buf));
+		return;
+	default:
+		top_clean(text, "", 0);
+	}
+}
+
+void top_line_item(struct top *t, const struct vl_top_sample *s, const struct top_item *item,
 		   struct top_line *l)
 {
-	const struct vl_top_task *p = &s->tasks[item->task];
-
 	l->len = 0;
 	for (size_t i = 0; i < t->show.nr_shown; i++) {
 		const struct show_column *c = &t->show.shown[i];
 		bool last = is_last(t, i);
 
-		top_cell(&t->text, s, p, c->index, t->comm);
+		if (item->sum)
+			sum_cell(&t->text, s, &t->list.sums[item->task], c->index);
+		else
+			top_cell(&t->text, s, &s->tasks[item->task], c->index, t->comm);
 		if (last && t->filter.tree &&
 		    (c->index == VL_TOP_COMMAND || c->index == VL_TOP_COMM))
 			tree_prefix(t, item, l);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/array.h"
 #include "top.h"
 
 /* Deeper tasks get a tree of their own: a hostile tree can be as deep as it has tasks. */
@@ -12,6 +13,7 @@
 void top_list_deinit(struct top_list *l)
 {
 	free(l->items);
+	free(l->sums);
 	*l = (struct top_list){ .items = NULL };
 }
 
@@ -31,16 +33,19 @@ bool top_matches(const struct vl_top_sample *s, const struct vl_top_task *p, con
 	       contains(s->text + p->text, p->text_len, text);
 }
 
-static bool wanted(const struct vl_top_sample *s, const struct vl_top_task *p,
-		   const struct top_filter *f)
+int32_t top_list_pid(const struct top_list *l, const struct vl_top_sample *s, size_t i)
+{
+	return i >= l->nr || l->items[i].sum ? 0 : s->tasks[l->items[i].task].pid;
+}
+
+/* Is @p wanted, but for its text? @user: as top_filter has it. */
+static bool allowed(const struct vl_top_task *p, const struct top_filter *f, uint32_t user)
 {
 	bool named = !f->nr_pids;
 
 	for (size_t i = 0; !named && i < f->nr_pids; i++)
 		named = f->pids[i] == p->pid;
-	return named && !(f->hide_kernel && p->kernel) &&
-	       (f->user == TOP_ANY_USER || f->user == p->euid) &&
-	       (!f->text || !*f->text || top_matches(s, p, f->text));
+	return named && !(f->hide_kernel && p->kernel) && (user == TOP_ANY_USER || user == p->euid);
 }
 
 struct order {
@@ -115,7 +120,9 @@ static void lay_out(struct tree *t, uint32_t at)
 		more &= depth < 63 ? (1ULL << depth) - 1 : ~0ULL;
 		if (depth && stack[depth])
 			more |= 1ULL << depth;
-		t->out[t->done++] = (struct top_item){ t->sorted[i].task, (uint16_t)depth, more };
+		t->out[t->done++] = (struct top_item){ .task = t->sorted[i].task,
+						       .depth = (uint16_t)depth,
+						       .more = more };
 		if (depth < MAX_DEPTH)
 			stack[++depth] = t->first[i];
 	}
@@ -168,23 +175,144 @@ static bool make_tree(struct top_list *l, const struct vl_top_sample *s)
 	return ok;
 }
 
+/* ---- the filter ---- */
+
+/* Of the tasks that are marked, mark the parents, and theirs, that are @allowed. */
+static bool mark_parents(const struct vl_top_sample *s, const bool *allowed, bool *marked)
+{
+	struct node *nodes = calloc(s->nr_tasks + 1, sizeof(*nodes));
+
+	if (!nodes)
+		return false;
+	for (size_t i = 0; i < s->nr_tasks; i++)
+		nodes[i] = (struct node){ s->tasks[i].pid, (uint32_t)i };
+	qsort(nodes, s->nr_tasks, sizeof(*nodes), compare_nodes);
+	for (size_t i = 0; i < s->nr_tasks; i++) {
+		const struct vl_top_task *p = &s->tasks[i];
+
+		/* A parent that is marked ends it: so does a circle. */
+		while (marked[p - s->tasks]) {
+			const struct node key = { .pid = p->ppid };
+			const struct node *up =
+				bsearch(&key, nodes, s->nr_tasks, sizeof(key), compare_nodes);
+
+			if (!up || marked[up->at] || !allowed[up->at])
+				break;
+			marked[up->at] = true;
+			p = &s->tasks[up->at];
+		}
+	}
+	free(nodes);
+	return true;
+}
+
+/* Add the tasks that are wanted to the items, for which there is room. */
+static bool add_wanted(struct top_list *l, const struct vl_top_sample *s,
+		       const struct top_filter *f)
+{
+	bool *may = calloc(s->nr_tasks + 1, sizeof(*may)), ok;
+	bool *marked = calloc(s->nr_tasks + 1, sizeof(*marked));
+	uint32_t user = f->user;
+	bool known = !f->user_name || vl_top_uid(s, f->user_name, &user);
+	const bool any = !f->text || !*f->text;
+
+	ok = may && marked;
+	for (size_t i = 0; ok && known && i < s->nr_tasks; i++) {
+		may[i] = allowed(&s->tasks[i], f, user);
+		marked[i] = may[i] && (any || top_matches(s, &s->tasks[i], f->text));
+	}
+	if (ok && f->tree && !any)
+		ok = mark_parents(s, may, marked);
+	for (size_t i = 0; ok && i < s->nr_tasks; i++)
+		if (marked[i])
+			l->items[l->nr++] = (struct top_item){ .task = (uint32_t)i };
+	free(may);
+	free(marked);
+	return ok;
+}
+
+/* ---- groups ---- */
+
+static bool same_box(const struct vl_top_sample *s, const struct vl_top_task *a,
+		     const struct vl_top_task *b)
+{
+	return !vl_top_compare_containers(s, a, b);
+}
+
+/* Tenths of two shares; VL_TOP_UNKNOWN counts as 0. The guest chooses them. */
+static int32_t together(int32_t a, int32_t b)
+{
+	int64_t sum = (int64_t)(a > 0 ? a : 0) + (b > 0 ? b : 0);
+
+	if (a == VL_TOP_UNKNOWN && b == VL_TOP_UNKNOWN)
+		return VL_TOP_UNKNOWN;
+	return sum > INT32_MAX ? INT32_MAX : (int32_t)sum;
+}
+
+static void add_up(struct top_sum *sum, const struct vl_top_task *p)
+{
+	sum->processes++;
+	sum->of.virt += p->virt;
+	sum->of.res += p->res;
+	sum->of.shr += p->shr;
+	sum->of.cpu_ns += p->cpu_ns;
+	sum->of.cpu = together(sum->of.cpu, p->cpu);
+	sum->of.mem = together(sum->of.mem, p->mem);
+	sum->of.threads = together(sum->of.threads, p->threads);
+}
+
+/* Put a sum in front of each group of the sorted items, for which there is room. */
+static bool make_sums(struct top_list *l, const struct vl_top_sample *s)
+{
+	size_t nr = 0, at;
+
+	for (size_t i = 0; i < l->nr; i++) {
+		const struct vl_top_task *p = &s->tasks[l->items[i].task];
+
+		if (!i || !same_box(s, p, &s->tasks[l->items[i - 1].task])) {
+			if (!vl_grow(l->sums, l->cap_sums, nr, 16))
+				return false;
+			l->sums[nr++] = (struct top_sum){ .of = { .cpu = VL_TOP_UNKNOWN,
+								  .mem = VL_TOP_UNKNOWN,
+								  .start = p->start,
+								  .box = p->box,
+								  .box_len = p->box_len } };
+		}
+		add_up(&l->sums[nr - 1], p);
+	}
+	/* Backwards: each item moves by the number of sums in front of it. */
+	at = l->nr + nr;
+	l->nr_sums = nr;
+	for (size_t i = l->nr, left = 0; i-- > 0;) {
+		left = left ? left : l->sums[nr - 1].processes;
+		l->items[--at] = l->items[i];
+		if (!--left)
+			l->items[--at] = (struct top_item){ .task = (uint32_t)--nr, .sum = true };
+	}
+	l->nr += l->nr_sums;
+	return true;
+}
+
 bool top_list_make(struct top_list *l, const struct vl_top_sample *s, const struct top_filter *f)
 {
 	struct order o = { s, f };
+	/* Each task may be a group of its own. */
+	size_t room = f->grouped ? 2 * s->nr_tasks : s->nr_tasks;
 
-	l->nr = 0;
-	if (s->nr_tasks > l->cap) {
-		struct top_item *more = reallocarray(l->items, s->nr_tasks, sizeof(*more));
+	l->nr = l->nr_sums = 0;
+	if (room > l->cap) {
+		struct top_item *more = reallocarray(l->items, room, sizeof(*more));
 
 		if (!more)
 			return false;
 		l->items = more;
-		l->cap = s->nr_tasks;
+		l->cap = room;
 	}
-	for (size_t i = 0; i < s->nr_tasks; i++)
-		if (wanted(s, &s->tasks[i], f))
-			l->items[l->nr++] = (struct top_item){ .task = (uint32_t)i };
+	if (!add_wanted(l, s, f))
+		return false;
 	if (l->nr > 1)
 		qsort_r(l->items, l->nr, sizeof(*l->items), compare, &o);
+	if (f->grouped)
+		return make_sums(l, s);
 	return !f->tree || l->nr < 2 || make_tree(l, s);
 }

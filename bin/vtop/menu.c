@@ -65,6 +65,7 @@ static void take_user(void *top, uint32_t value)
 	struct top *t = top;
 
 	t->filter.user = value;
+	t->filter.user_name = NULL;
 	t->at = t->from = 0;
 }
 
@@ -166,10 +167,11 @@ static void find_from(struct top *t, size_t first)
 		for (size_t i = 0; !found && i < t->list.nr; i++) {
 			size_t at = (first + i) % t->list.nr;
 
-			if (!top_matches(s, &s->tasks[t->list.items[at].task], t->search_text))
+			if (t->list.items[at].sum ||
+			    !top_matches(s, &s->tasks[t->list.items[at].task], t->search_text))
 				continue;
 			t->at = at;
-			t->follow = s->tasks[t->list.items[at].task].pid;
+			t->follow = top_list_pid(&t->list, s, at);
 			found = true;
 		}
 	pthread_mutex_unlock(&g->lock);

@@ -129,10 +129,7 @@ static void draw_counts(struct top *t, const struct vl_top_sample *s, int y)
 	int x = COLS / 2 + 1;
 	char buf[160], up[TOP_TEXT];
 
-	snprintf(buf, sizeof(buf), "Tasks: %zu, %zu thr, %zu kthr; %zu running",
-		 s->nr_tasks - s->nr_kernel,
-		 s->nr_threads > s->nr_tasks ? s->nr_threads - s->nr_tasks : 0, s->nr_kernel,
-		 s->nr_running);
+	top_counts(s, buf);
 	put(t, y, x, COLS - x, buf);
 	top_uptime(s->uptime, up);
 	snprintf(buf, sizeof(buf), "Load: %u.%02u %u.%02u %u.%02u  Up: %s", s->load[0] / 100,
@@ -310,6 +307,8 @@ static void draw_keys(struct top *t)
 
 		if (t->filter.user != TOP_ANY_USER)
 			snprintf(user, sizeof(user), " user %" PRIu32, t->filter.user);
+		else if (t->filter.user_name)
+			snprintf(user, sizeof(user), " user %.20s", t->filter.user_name);
 		snprintf(buf, sizeof(buf), "%s%s%s%s%s", t->filter_text[0] ? " filter: " : "",
 			 t->filter_text, user, t->filter.hide_kernel ? " no kthreads" : "",
 			 t->filter.nr_pids ? " pids" : "");

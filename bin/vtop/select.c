@@ -7,7 +7,7 @@ void top_scroll_to_selected(struct top *t)
 	const struct vl_top_sample *s = t->guests[t->guest].sample;
 
 	for (size_t i = 0; t->follow && i < t->list.nr; i++)
-		if (s->tasks[t->list.items[i].task].pid == t->follow)
+		if (top_list_pid(&t->list, s, i) == t->follow)
 			t->at = i;
 	if (t->at >= t->list.nr)
 		t->at = t->list.nr ? t->list.nr - 1 : 0;

@@ -67,15 +67,21 @@ static bool take_pids(struct top *t, const char *arg)
 	return true;
 }
 
-/* A number, or root: the host's names are not the guest's. */
+/* A name is looked up in each guest: the host's names are not the guest's. */
 static bool take_user(struct top *t, const char *arg)
 {
 	uint64_t v = 0;
 
-	/* 0 is root. */
-	if (strcmp(arg, "root") && !vl_u64(arg, 10, TOP_ANY_USER - 1, &v))
-		return wrong(t, "user id of the guest (a number, or root)", arg);
-	t->filter.user = (uint32_t)v;
+	t->filter.user = TOP_ANY_USER;
+	t->filter.user_name = NULL;
+	if (vl_u64(arg, 10, TOP_ANY_USER - 1, &v)) {
+		t->filter.user = (uint32_t)v;
+		return true;
+	}
+	/* A number that is too large is no name, either. */
+	if (!*arg || !arg[strspn(arg, "0123456789")] || *arg == '-')
+		return wrong(t, "name or id of a user of the guest", arg);
+	t->filter.user_name = arg;
 	return true;
 }
 
@@ -105,7 +111,7 @@ static bool take_sort(struct top *t, const char *arg)
 		vl_column_find(vl_top_columns, other ? other : name, strlen(other ? other : name));
 
 	if (column < 0) {
-		usage_report(t->o->applet->name, "error: unknown sort specifier \"%s\"", arg);
+		show_report_unknown(&t->show, t->o->applet->name, 's', arg);
 		return false;
 	}
 	t->filter.column = column;
@@ -134,6 +140,9 @@ static bool take(struct request *r, void *ctx, int key, char *arg)
 	case OPT_TREE:
 		t->filter.tree = true;
 		break;
+	case OPT_GROUP:
+		t->filter.grouped = true;
+		break;
 	case 'o':
 	case OPT_NO_HEADERS:
 		return show_option(&t->show, r->applet->name, key, arg);
@@ -145,10 +154,10 @@ static bool take(struct request *r, void *ctx, int key, char *arg)
 
 /* ---- running ---- */
 
-static bool shows_users(const struct top *t)
+static bool shows(const struct top *t, int column)
 {
 	for (size_t i = 0; i < t->show.nr_shown; i++)
-		if (t->show.shown[i].index == VL_TOP_USER)
+		if (t->show.shown[i].index == column)
 			return true;
 	return false;
 }
@@ -165,9 +174,10 @@ static bool start_guests(struct top *t, const struct view_job *jobs, size_t nr)
 		g->spec = jobs[t->nr].spec;
 		g->scan = &t->o->scan;
 		g->event_fd = t->event_fd;
-		g->users_when = !t->batch      ? TOP_USERS_LATER :
-				shows_users(t) ? TOP_USERS_FIRST :
-						 TOP_USERS_NEVER;
+		g->users_when = t->filter.user_name   ? TOP_USERS_FIRST :
+				!t->batch	      ? TOP_USERS_LATER :
+				shows(t, VL_TOP_USER) ? TOP_USERS_FIRST :
+							TOP_USERS_NEVER;
 		if (!top_guest_start(g))
 			return false;
 	}
@@ -185,6 +195,15 @@ static int report_failures(struct top *t, int status)
 	return STATUS_GUEST;
 }
 
+/* With OPT_GROUP: show the containers, as the key does. False: no memory. */
+static bool start_groups(struct top *t)
+{
+	if (!t->filter.grouped)
+		return true;
+	t->added = show_insert(&t->show, t->show.nr_shown - 1, VL_TOP_CONTAINER);
+	return t->added || shows(t, VL_TOP_CONTAINER);
+}
+
 static int run_on(struct top *t)
 {
 	struct view_job *jobs = NULL;
@@ -198,7 +217,8 @@ static int run_on(struct top *t)
 		return STATUS_GUEST;
 	if (!nr)
 		view_report_none(t->o);
-	else if (!show_default_columns(&t->show, false) || !start_guests(t, jobs, nr))
+	else if (!show_default_columns(&t->show, false) || !start_groups(t) ||
+		 !start_guests(t, jobs, nr))
 		error_report(t->o->applet->name, NULL, vl_error_nomem());
 	else
 		status = report_failures(t, t->batch ? top_batch(t) : top_screen(t));
@@ -226,6 +246,10 @@ int top_run(struct request *r)
 	if (request_take(r, take, &t, &status)) {
 		if (r->json && !t.batch)
 			usage_report(r->applet->name, "--%s is for -%c", option_name('J'), 'b');
+		else if (t.filter.grouped && t.filter.tree)
+			usage_report(r->applet->name,
+				     "'--%s' and '--%s' are two orders: leave one of them out",
+				     option_name(OPT_TREE), option_name(OPT_GROUP));
 		else if (!request_all_and_guest(r))
 			status = run_on(&t);
 	}

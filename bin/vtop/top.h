@@ -104,27 +104,44 @@ struct vl_users *top_users_read(struct vl_guest *g);
 struct top_filter {
 	int column; /* to sort by, of vl_top_columns */
 	bool down, tree, hide_kernel;
-	bool grouped;	  /* by container, then by `column` */
-	uint32_t user;	  /* effective; TOP_ANY_USER */
-	const char *text; /* in the command, whatever the case; NULL or "": any */
+	bool grouped;  /* by container, then by `column` */
+	uint32_t user; /* effective; TOP_ANY_USER */
+	/* The same by its name, in place of `user`; NULL: `user` counts. */
+	const char *user_name;
+	/*
+	 * In the command, whatever the case; NULL or "": any. In a tree the parents of those that
+	 * have it stay, too.
+	 */
+	const char *text;
 	const int32_t *pids;
 	size_t nr_pids; /* 0: any */
 };
 
 struct top_item {
-	uint32_t task;	/* of the sample */
+	uint32_t task;	/* of the sample; of a sum: of the list's sums */
+	bool sum;	/* it stands for a whole group, whose processes follow */
 	uint16_t depth; /* in the tree */
 	uint64_t more;	/* bit i: a sibling follows at depth i */
+};
+
+/* The processes of a container that are shown, together; or those that are in none. */
+struct top_sum {
+	struct vl_top_task of; /* its figures; all else is that of the first of them, the pid 0 */
+	size_t processes;
 };
 
 struct top_list {
 	struct top_item *items;
 	size_t nr, cap;
+	struct top_sum *sums; /* of a list that is grouped */
+	size_t nr_sums, cap_sums;
 };
 
 /* Fill @l; false without memory. */
 bool top_list_make(struct top_list *l, const struct vl_top_sample *s, const struct top_filter *f);
 void top_list_deinit(struct top_list *l);
+/* The process of item @i; 0: it is a sum, or there is no such item. */
+int32_t top_list_pid(const struct top_list *l, const struct vl_top_sample *s, size_t i);
 /* Does the command of @p, or its name, contain @text? */
 bool top_matches(const struct vl_top_sample *s, const struct vl_top_task *p, const char *text);
 
@@ -144,6 +161,9 @@ void top_bytes(uint64_t bytes, char buf[TOP_TEXT]);
 void top_kib(uint64_t bytes, char buf[TOP_TEXT]);
 void top_time(uint64_t ns, char buf[TOP_TEXT]);
 void top_uptime(uint64_t ns, char buf[TOP_TEXT]);
+/* "Tasks: 84 total, 61 kthr, 120 thr; 1 running": processes, threads of the kernel, all threads. */
+#define TOP_COUNTS 120
+void top_counts(const struct vl_top_sample *s, char buf[TOP_COUNTS]);
 
 /*
  * A growing buffer, malloc'ed. top_clean() and top_cell() set it to a sanitized text, to
@@ -168,7 +188,7 @@ struct top_line {
 	int sort_x, sort_width; /* of a header: place of the sort column */
 };
 void top_line_header(const struct top *t, const struct vl_top_sample *s, struct top_line *l);
-void top_line_task(struct top *t, const struct vl_top_sample *s, const struct top_item *item,
+void top_line_item(struct top *t, const struct vl_top_sample *s, const struct top_item *item,
 		   struct top_line *l);
 void top_line_printf(struct top_line *l, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -131,6 +131,8 @@ void vl_top_row(const struct vl_top_sample *sample, size_t i, struct vl_table *t
 
 /* The name of user @uid of @sample, or NULL. */
 const char *vl_top_user(const struct vl_top_sample *sample, uint32_t uid);
+/* Set *@uid_ret to the id of the user of @sample who is called @name. False: there is none. */
+bool vl_top_uid(const struct vl_top_sample *sample, const char *name, uint32_t *uid_ret);
 
 /* Order of two processes by their containers; those in none are the last. */
 int vl_top_compare_containers(const struct vl_top_sample *sample, const struct vl_top_task *a,

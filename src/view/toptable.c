@@ -53,6 +53,14 @@ const char *vl_top_user(const struct vl_top_sample *sample, uint32_t uid)
 	return name || uid ? name : "root";
 }
 
+bool vl_top_uid(const struct vl_top_sample *sample, const char *name, uint32_t *uid_ret)
+{
+	if (vl_users_id(sample->users, name, uid_ret))
+		return true;
+	*uid_ret = 0;
+	return !strcmp(name, "root");
+}
+
 void vl_top_row(const struct vl_top_sample *sample, size_t i, struct vl_table *t)
 {
 	const struct vl_top_task *p = &sample->tasks[i];

@@ -2,7 +2,6 @@
 #include "users.h"
 
 #include <ctype.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,4 +111,16 @@ const char *vl_users_name(const struct vl_users *u, uint32_t uid)
 	size_t at = u ? vl_bisect(i, u->nr, u->user[i].uid < uid) : 0;
 
 	return u && at < u->nr && u->user[at].uid == uid ? u->user[at].name : NULL;
+}
+
+bool vl_users_id(const struct vl_users *u, const char *name, uint32_t *uid_ret)
+{
+	const struct user *first = NULL;
+
+	for (size_t i = 0; u && i < u->nr; i++)
+		if (!strcmp(u->user[i].name, name) && (!first || u->user[i].line < first->line))
+			first = &u->user[i];
+	if (first)
+		*uid_ret = first->uid;
+	return first;
 }

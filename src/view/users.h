@@ -3,6 +3,7 @@
 #ifndef VLENS_USERS_H
 #define VLENS_USERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,5 +18,8 @@ void vl_users_destroy(struct vl_users *u);
 
 /* The name of user @uid, the first that is listed; NULL: it has none. @u may be NULL. */
 const char *vl_users_name(const struct vl_users *u, uint32_t uid);
+
+/* Set *@uid_ret to the id of the first user called @name. False: there is none. @u may be NULL. */
+bool vl_users_id(const struct vl_users *u, const char *name, uint32_t *uid_ret);
 
 #endif

@@ -136,6 +136,13 @@ static bool is_named(const struct vl_users *u, uint32_t uid, const char *want)
 	return want ? name && !strcmp(name, want) : !name;
 }
 
+static bool has_id(const struct vl_users *u, const char *name, uint32_t want)
+{
+	uint32_t id;
+
+	return vl_users_id(u, name, &id) && id == want;
+}
+
 static void users(void)
 {
 	static const char text[] = "root:x:0:0::/root:/bin/sh\n\n:x:7::\nalice:x:4242:1::\n"
@@ -143,6 +150,7 @@ static void users(void)
 				   "neg:x:-1:1\nbig:x:4294967296:1\nlast:x:4294967294:1\n"
 				   "verylongnameverylongnameverylongna:x:5:5\nend:x:9";
 	struct vl_users *u = vl_users_parse(text, sizeof(text) - 1);
+	uint32_t id;
 
 	ok(is_named(u, 0, "root"), "the first of two users with one id");
 	ok(is_named(u, 4242, "alice") && is_named(u, 4294967294, "last"), "users");
@@ -151,6 +159,11 @@ static void users(void)
 	   "names that nobody has");
 	ok(is_named(u, 7, NULL) && is_named(u, 3, NULL) && is_named(u, 4294967295, NULL),
 	   "lines that are none");
+	ok(has_id(u, "alice", 4242) && has_id(u, "toor", 0) && has_id(u, "end", 9),
+	   "ids by names, also the second of an id");
+	ok(!vl_users_id(u, "esc", &id) && !vl_users_id(u, "", &id) &&
+		   !vl_users_id(NULL, "root", &id),
+	   "names without an id");
 	vl_users_destroy(u);
 	ok(!vl_users_parse("", 0) && !vl_users_parse("\n\n", 2) && is_named(NULL, 0, NULL),
 	   "no user at all");
