@@ -13,9 +13,9 @@
 enum vl_errc {
 	VL_ERR_NOMEM,	   /* out of memory; the object is static */
 	VL_ERR_OS,	   /* a host system call failed: os_errno says how */
-	VL_ERR_ARG,	   /* the caller asked for something senseless */
+	VL_ERR_ARG,	   /* the caller's arguments make no sense */
 	VL_ERR_TARGET,	   /* the guest cannot be reached (no such, no permission) */
-	VL_ERR_KERNEL,	   /* the guest is reached but not understood */
+	VL_ERR_KERNEL,	   /* the guest is reached, but its kernel is not understood */
 	VL_ERR_FAULT,	   /* an address of the guest cannot be read: address */
 	VL_ERR_BLOCKED,	   /* a guest kernel call would sleep (I/O, a held lock) */
 	VL_ERR_CRASHED,	   /* a guest kernel call hit BUG, a bad fault, a budget */
@@ -68,8 +68,8 @@ struct vl_error *vl_error_prefix(struct vl_error *err, const char *fmt, ...)
 void vl_error_destroy(struct vl_error *err);
 
 /*
- * The first of two errors, either of which may be NULL; frees the other one. For a step that is
- * taken whether or not the steps before it failed.
+ * Return the first of two errors, and free the other one; either may be NULL. For a step that runs
+ * even if the steps before it failed.
  */
 static inline struct vl_error *vl_error_first(struct vl_error *err, struct vl_error *later)
 {
@@ -79,7 +79,7 @@ static inline struct vl_error *vl_error_first(struct vl_error *err, struct vl_er
 	return err;
 }
 
-/* Free @err; true if there was one. For steps that may fail. */
+/* Free @err; true if there was one. For a step whose failure is ignored. */
 static inline bool vl_discard(struct vl_error *err)
 {
 	bool failed = err;

@@ -76,9 +76,9 @@ struct vl_guest_options {
 #define VL_BOX_WORDS 160
 
 /*
- * How many answers the guest's kernel gave, by the memory they were read from:
+ * The number of answers of the guest's kernel, by the memory they were read from:
  * paused: a copy made in a pause;
- * validated: read while the guest ran, and found unchanged after the answer: of one moment, too;
+ * validated: read while the guest ran, and unchanged when it was read again: of one moment, too;
  * running: read while the guest ran and changed, as the guest's own tasks read it.
  */
 struct vl_answers {
@@ -140,8 +140,8 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 /* Close @g; a guest that is still held runs again. NULL is allowed. */
 void vl_guest_close(struct vl_guest *g);
 /*
- * The same, for a process that ends now: where somebody reaps what it leaves behind, it does not
- * wait for the end of a live guest's worker.
+ * vl_guest_close() for a process that ends now. It does not wait for the end of a live guest's
+ * worker if another process reaps that.
  */
 void vl_guest_leave(struct vl_guest *g);
 
@@ -155,26 +155,27 @@ struct vl_error *vl_guest_next(struct vl_guest *g, const char *label,
 			       const struct vl_pause_budget *budget, bool freeze);
 
 /*
- * End the epoch: no more questions for now. The guest runs, and what was learned of it is
- * stored for other processes.
+ * End the epoch, when no question follows for now. The guest runs, and the working set is stored
+ * for other processes.
  */
 void vl_guest_rest(struct vl_guest *g);
 
 /*
- * Leave the monitor to others; it is taken again when it is needed. vl_guest_rest() includes
- * this.
+ * Close the connection to the monitor, so that other programs can use it. It is opened again when
+ * it is needed. vl_guest_rest() includes this.
  */
 void vl_guest_hang_up(struct vl_guest *g);
 
 /* The hypervisor's process; 0: a dump. */
 pid_t vl_guest_pid(const struct vl_guest *g);
 
-/* A dump is not live: nothing waits for it and it never changes. */
+/* A dump is not live: it never changes and is never paused. */
 bool vl_guest_is_live(const struct vl_guest *g);
 
 /*
- * The pages of a dump that changed while it was made, as vlens dump notes it in the file: what it
- * shows may contradict itself. UINT64_MAX: not known how many. 0: none, or no word of it.
+ * The number of pages that changed while a dump was made, as vlens dump notes it in the file. The
+ * content of such a file may contradict itself. UINT64_MAX: their number is not known. 0: none, or
+ * the file has no such note.
  */
 uint64_t vl_guest_moved(const struct vl_guest *g);
 

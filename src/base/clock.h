@@ -31,7 +31,7 @@ static inline uint64_t vl_clock_ns(clockid_t clock)
 	return vl_timespec_ns(ts);
 }
 
-/* The same of a clock that may have ended with its process. False: it has; *@ret stays. */
+/* The same for a clock that may have ended with its process. False: it has; *@ret stays. */
 static inline bool vl_clock_try_ns(clockid_t clock, uint64_t *ret)
 {
 	struct timespec ts;
@@ -49,8 +49,9 @@ static inline uint64_t vl_now_ns(void)
 }
 
 /*
- * The time that a process has waited for a file. A guest's data decide how long our work takes, so
- * that has limits, but not how slow a file system is. It may be shared by processes.
+ * The time that a process has waited for files. Work on a guest's data has a time limit, because
+ * the guest decides how long it takes. A slow file system is not the guest's doing, so waits are
+ * added to the limit. Processes may share one of these.
  */
 struct vl_waits {
 	_Atomic uint64_t ns;	/* of waits that have ended */
@@ -63,7 +64,10 @@ struct vl_waits {
  */
 #define VL_WAIT_LEAST_NS 50000UL
 
-/* A wait may begin; NULL: it does not count. Pass the result to vl_wait_end(). */
+/*
+ * Call this before a read that may wait; with @w NULL it is not counted. Pass the result to
+ * vl_wait_end().
+ */
 static inline uint64_t vl_wait_begin(struct vl_waits *w)
 {
 	uint64_t none = 0, now = w ? vl_now_ns() : 0;
@@ -112,8 +116,8 @@ static inline struct vl_deadline vl_deadline_in(uint64_t ns)
 }
 
 /*
- * The end of this thread's work after @cpu_ns of CPU time. A busy host gives the thread little of
- * a CPU, so that this may be long; @ns bounds it.
+ * A deadline that passes when this thread has used @cpu_ns of CPU time. On a busy host that can
+ * take long, so it passes after @ns in any case.
  */
 static inline struct vl_deadline vl_deadline_of_work(uint64_t cpu_ns, uint64_t ns)
 {
@@ -124,7 +128,7 @@ static inline struct vl_deadline vl_deadline_of_work(uint64_t cpu_ns, uint64_t n
 				     .low_ns = now + cpu_ns };
 }
 
-/* The same deadline, to which the waits of @w from now on are added. */
+/* The same deadline, later by the waits of @w from now on. */
 static inline struct vl_deadline vl_deadline_besides(struct vl_deadline d, const struct vl_waits *w)
 {
 	d.waits = w;
@@ -132,7 +136,7 @@ static inline struct vl_deadline vl_deadline_besides(struct vl_deadline d, const
 	return d;
 }
 
-/* Its time of CLOCK_MONOTONIC, as it is now. */
+/* The deadline as a time of CLOCK_MONOTONIC, with the waits up to now. */
 static inline uint64_t vl_deadline_at(struct vl_deadline d)
 {
 	return d.at_ns + (vl_waited_ns(d.waits) - d.waited_ns);

@@ -66,7 +66,7 @@ static bool unpack_lzo(const struct vl_codec *c, const void *in, size_t len, voi
 	return ok;
 }
 
-/* More than any length: what ZSTD_decompress() returns as an error is near SIZE_MAX. */
+/* ZSTD_decompress() returns its errors as numbers near SIZE_MAX, above any length. */
 static bool unpack_zstd(const struct vl_codec *c, const void *in, size_t len, void *out,
 			size_t *out_len)
 {

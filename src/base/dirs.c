@@ -32,8 +32,8 @@ static int make_path(char *path, mode_t mode)
 }
 
 /*
- * Why the @what at @path, "file" or "directory", with @st cannot be trusted; NULL: it can. @root:
- * it may also be root's, who can write to ours, too.
+ * The reason why the @what ("file" or "directory") at @path with status @st cannot be trusted;
+ * NULL: it can. With @root it may belong to root, because root can write to our files, too.
  */
 static struct vl_error *check_owner(const char *path, const char *what, const struct stat *st,
 				    bool root)
@@ -236,7 +236,7 @@ int vl_file_unnamed(const char *dir)
 	return open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 }
 
-/* Give @fd the new name @path. */
+/* Link the file @fd at @path, where no file is yet. */
 static bool link_as(int fd, const char *path)
 {
 	char ours[64];
@@ -245,7 +245,7 @@ static bool link_as(int fd, const char *path)
 	return !linkat(AT_FDCWD, ours, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
-/* The same where there is such a file: its name is taken from another one of ours. */
+/* Link @fd beside @path, and rename that link over the file at @path. */
 static bool replace(int fd, const char *path)
 {
 	_cleanup_free_ char *tmp = NULL;
@@ -260,7 +260,7 @@ static bool replace(int fd, const char *path)
 		errno = ENOMEM;
 		return false;
 	}
-	/* Only a kill leaves the other name behind. */
+	/* The link beside stays only if this process is killed here. */
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &before);
 	done = link_as(fd, tmp) && !rename(tmp, path);
@@ -277,7 +277,10 @@ bool vl_file_name(int fd, const char *path)
 	return link_as(fd, path) || (errno == EEXIST && replace(fd, path));
 }
 
-/* Write a file of its own directory without a name, and name it @path. False: that cannot be. */
+/*
+ * Write a file without a name into the directory of @path, then link it there. False: the file
+ * system cannot do that.
+ */
 static bool store_unnamed(const char *path, const void *data, size_t size, mode_t mode)
 {
 	_cleanup_free_ char *dir = strdup(path);

@@ -36,9 +36,9 @@ char *vl_run_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 struct vl_error *vl_trust_dir(char **ret);
 
 /*
- * Root's directory of trusted kernels, in which other users look, too, behind their own. NULL: it
- * is our own, there is none, $VLENS_TRUST_DIR names the only one, or others than root can write to
- * it.
+ * Root's directory of trusted kernels. Other users look there after their own. NULL: we are root,
+ * the directory does not exist, $VLENS_TRUST_DIR names the only one, or a user other than root can
+ * write to it.
  */
 const char *vl_trust_root_dir(void);
 
@@ -61,22 +61,23 @@ struct vl_error *vl_file_open(const char *path, size_t max, int *fd_ret, size_t 
  * where the file system has files without names.
  */
 struct vl_error *vl_file_store(const char *path, const void *data, size_t size);
-/* The same, for a file that all users can read. */
+/* As vl_file_store(), but all users can read the file. */
 struct vl_error *vl_file_publish(const char *path, const void *data, size_t size);
 
 /*
- * The same in two steps: write the file beside @path, where no reader looks for it, and move it to
- * @path. *@ret is the path beside, malloc'ed; the caller removes that file if it does not move it.
+ * vl_file_store() in two steps: write the file beside @path, where no reader looks for it, and move
+ * it to @path. *@ret is the path beside, malloc'ed; the caller removes that file if it does not
+ * move it.
  */
 struct vl_error *vl_file_prepare(const char *path, const void *data, size_t size, char **ret);
 struct vl_error *vl_file_move(const char *from, const char *path);
 
 /*
- * A file in the directory @dir that has no name, so that nothing is left behind whatever happens to
- * us; open for reading and writing. -1: errno says why; not all file systems have such files.
+ * Open a file without a name in the directory @dir, for reading and writing. The kernel removes it
+ * when this process ends, even by a kill. -1: errno says why; some file systems have no such files.
  */
 int vl_file_unnamed(const char *dir);
-/* Name it @path, in the place of a file that is there. False: errno says why. */
+/* Give that file the name @path; a file that has the name is replaced. False: errno says why. */
 bool vl_file_name(int fd, const char *path);
 
 /* Read @max bytes of @fd, or all until its end; *@ret is malloc'ed, a NUL behind it. */
@@ -89,9 +90,9 @@ struct vl_error *vl_file_load(const char *path, size_t max, char **ret, size_t *
 
 /*
  * Take the lock @name; wait @ms milliseconds at most. Returns a descriptor, open for reading and
- * writing. The lock is held until it is closed, by the kernel if we die. VL_LOCK_BUSY: other
- * tools held it all the time. VL_LOCK_NONE: there is no run directory, and so no other tool
- * holds the lock.
+ * writing. The lock is held until it is closed, by the kernel if we die. VL_LOCK_BUSY: other tools
+ * held it for all of that time. VL_LOCK_NONE: there is no run directory, so no other tool holds the
+ * lock.
  */
 int vl_run_lock(unsigned int ms, const char *name);
 

@@ -30,8 +30,8 @@ static inline uint64_t vl_hash_text(const char *text)
 }
 
 /*
- * A checksum of @len bytes, against damage only, and much quicker: 8 sums that do not wait for each
- * other, each of every eighth word.
+ * A checksum of @len bytes, against damage only. It is much quicker than vl_hash(): the CPU
+ * computes 8 independent sums at once, each over every eighth word.
  */
 static inline uint64_t vl_sum(const void *bytes, size_t len)
 {

@@ -25,7 +25,10 @@ struct vl_error *vl_library_load(const struct vl_library *lib, const char *const
 
 		if (!function)
 			return missing(lib);
-		/* POSIX wants both kinds of pointers to have one format: dlsym(3). */
+		/*
+		 * POSIX requires that pointers to functions and to objects have one format:
+		 * dlsym(3).
+		 */
 		memcpy((char *)ret + i * sizeof(function), &function, sizeof(function));
 	}
 	return NULL;

@@ -32,10 +32,10 @@ struct vl_machine {
 enum vl_machine_kind {
 	VL_MACHINE_TWO_LEVELS, /* the processor walks the guest's page tables, and KVM's */
 	VL_MACHINE_SHADOW,     /* KVM makes page tables from the guest's: they go stale */
-	VL_MACHINE_EMULATED,   /* neither Intel's nor AMD's: software, slow and not complete */
+	VL_MACHINE_EMULATED,   /* neither Intel's nor AMD's: in software, slow and incomplete */
 };
 
-/* Facts about the host's KVM, for a process that can no longer look them up. */
+/* Facts about the host's KVM, looked up early for a process that loses the right to do so. */
 struct vl_machine_host {
 	int kvm; /* /dev/kvm, -1: none; a machine has a descriptor of its own */
 	enum vl_machine_kind kind;
@@ -56,8 +56,8 @@ enum vl_machine_kind vl_machine_kind(void);
 void vl_machine_probe(struct vl_machine_host *h, bool open);
 
 /*
- * A boolean parameter of KVM's module for a processor ("kvm_intel"): 'Y' or 'N'; 0 when the
- * module or the parameter does not exist.
+ * A boolean parameter of KVM's module for a processor ("kvm_intel"): 'Y' or 'N'; 0: the module or
+ * the parameter does not exist.
  */
 char vl_machine_parameter(const char *module, const char *name);
 

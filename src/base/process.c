@@ -76,6 +76,6 @@ void vl_process_set_oom(const char *score)
 	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? 0 : write(fd, score, strlen(score));
 
-	/* Without the right to change it, it stays as it was. */
+	/* A process without the right to change the value keeps the old one. */
 	(void)n;
 }

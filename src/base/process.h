@@ -24,8 +24,8 @@ void vl_process_rename(const char *name);
  */
 void vl_process_set_oom(const char *score);
 /*
- * Does somebody take the exit status of children that this process leaves behind? The host's init
- * does; PID 1 of a container may be any program.
+ * Does PID 1 reap the children that this process leaves behind? The host's init does; PID 1 of a
+ * container may be any program.
  */
 bool vl_process_has_reaper(void);
 

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #define LONGEST 64
-/* The shortest name for which a candidate that only begins or ends with it counts as near. */
+/*
+ * A candidate that begins or ends with a name counts as near if the name has this many characters.
+ */
 #define PART 4
 
 void vl_suggest_init(struct vl_suggest *n, const char *name, size_t len)

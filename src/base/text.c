@@ -74,7 +74,7 @@ static bool passes(const char *text, size_t len, enum vl_text_kept kept)
 
 /*
  * The number of bytes at the front of @text that are printable ASCII without a backslash. Nearly
- * all text is, and needs no closer look.
+ * all text is, so the slow path is rare.
  */
 static size_t plain(const char *text, size_t len)
 {
@@ -128,7 +128,7 @@ static size_t escaped_next(const char *text, size_t len, char raw[4], bool *host
 	return nr ? vl_text_next(raw, nr, hostile_ret) : 0;
 }
 
-/* Would \x5c at the front of @text be taken for the backslash of what follows? */
+/* Does \x5c at the front of @text form an escape with the letters behind it? */
 static bool guards(const char *text, size_t len)
 {
 	return escaped(text, len) == '\\' && len >= 2 * ESCAPE_LEN - 1 && text[ESCAPE_LEN] == 'x' &&

@@ -31,7 +31,7 @@ size_t vl_text_next(const char *text, size_t len, bool *hostile_ret);
 enum vl_text_kept {
 	VL_TEXT_WORD,  /* of hostile bytes only NUL passes */
 	VL_TEXT_LINES, /* newline and tab pass, too */
-	VL_TEXT_BYTES, /* all pass but invisible characters, which iswprint() lets pass */
+	VL_TEXT_BYTES, /* all pass but the invisible characters that iswprint() allows */
 };
 
 /*
@@ -47,7 +47,7 @@ void vl_text_mask(char *text, size_t len, enum vl_text_kept kept);
  */
 size_t vl_text_escape(const char *text, size_t len, enum vl_text_kept kept, char *out);
 
-/* Undo vl_text_escape() in one string, in place. Any other escape stays. */
+/* Undo vl_text_escape() in one string, in place. Escapes that it does not make stay. */
 void vl_text_unescape(char *text);
 
 /*

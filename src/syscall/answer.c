@@ -32,7 +32,10 @@ static const struct {
 
 int64_t vl_sys_check(const char *name, const struct vl_arg *args, size_t nr, int64_t ret)
 {
-	/* Descriptors, pids, counts and user ids; these take all 32 bits. */
+	/*
+	 * Calls whose value is a descriptor, a pid, a count or a user id. User ids take all 32
+	 * bits.
+	 */
 	int64_t max = UINT32_MAX;
 	size_t i;
 

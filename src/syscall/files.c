@@ -22,10 +22,10 @@ static struct vl_error *open_at(struct vl_sys *sys, const char *path, uint64_t o
 	struct vl_error *err;
 	int64_t pos = 0;
 
-	/* O_NONBLOCK: do not wait for the other end of a FIFO, or for a record of /proc/kmsg. */
+	/* O_NONBLOCK: an open of a FIFO, or a read of /proc/kmsg, must not wait. */
 	err = VL_SYS_CALL(sys, "openat", fd_ret, VL_ARG_INT(AT_FDCWD), VL_ARG_STR(path),
 			  VL_ARG_INT(O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), VL_ARG_INT(0));
-	/* lseek and read work for all long files of /proc; pread does not. */
+	/* Not pread(): some long files of /proc lack it. All of them have lseek() and read(). */
 	if (!err && *fd_ret >= 0 && offset)
 		err = VL_SYS_CALL(sys, "lseek", &pos, VL_ARG_INT(*fd_ret), VL_ARG_INT(offset),
 				  VL_ARG_INT(SEEK_SET));
@@ -34,7 +34,7 @@ static struct vl_error *open_at(struct vl_sys *sys, const char *path, uint64_t o
 	return err;
 }
 
-/* One try, in one epoch. No close: descriptors end with the epoch. */
+/* One try, in one epoch. It need not close the file: descriptors end with the epoch. */
 static struct vl_error *read_once(struct vl_sys *sys, const char *path, uint64_t offset, char *buf,
 				  size_t size, struct vl_file_piece *ret)
 {

@@ -36,7 +36,7 @@ struct vl_arg {
 
 struct vl_sys;
 
-/* What executes the guest's code. */
+/* The executor of the guest's code. */
 enum vl_executor {
 	VL_EXECUTOR_ANY, /* KVM where it fits, else rewritten code, else Unicorn */
 	VL_EXECUTOR_KVM,
@@ -74,7 +74,7 @@ struct vl_sys_ops {
 				      enum vl_reads reads, void *buf, size_t len, int64_t *fd_ret,
 				      int64_t *n_ret);
 	/*
-	 * To be called before results are handed on: are they of one moment, as far as that is
+	 * Call this before results are handed on: are they of one moment, as far as that is
 	 * possible? VL_ERR_BLOCKED: no; ask again in a new epoch; `missed` is set. NULL: results
 	 * always are.
 	 */
