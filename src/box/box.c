@@ -27,7 +27,7 @@
 /* How often to check that the worker is alive, and so the latest time to notice its death. */
 #define POLL_NS 10000000UL
 #define START_NS (10 * VL_NSEC_PER_SEC)
-/* What a worker's waits may add to a timeout. */
+/* The most that a worker's waits add to a timeout. */
 #define PATIENCE_NS (3600 * VL_NSEC_PER_SEC)
 
 /* --- in the worker, before its box --- */
@@ -150,7 +150,7 @@ bool vl_box_is_borrowed(const struct vl_box *b)
 	return b->lender >= 0;
 }
 
-/* End the worker, if it still runs, and take its exit status, if it @waits for that. */
+/* End the worker if it still runs. With @waits, wait for it and take its exit status. */
 static void reap(struct vl_box *b, bool waits)
 {
 	struct rusage used;
@@ -254,7 +254,7 @@ uint64_t vl_box_waited_ns(const struct vl_box *b)
 	return b->patient && !b->gone ? vl_waited_ns(&b->wire->waits) : 0;
 }
 
-/* The same since they were @before, as far as they are added to a timeout. */
+/* The waits since they were @before, limited to what is added to a timeout. */
 static uint64_t waited_since(const struct vl_box *b, uint64_t before)
 {
 	const uint64_t ns = vl_box_waited_ns(b) - before;
@@ -436,7 +436,7 @@ static struct vl_error *launch(struct vl_box *b, const struct vl_box_options *o)
 	close(link[1]);
 	if (err)
 		return err;
-	/* No other child of ours gets it. */
+	/* Later children do not inherit the mapping. */
 	madvise(b->wire, sizeof(*b->wire), MADV_DONTFORK);
 	b->pidfd = (int)syscall(SYS_pidfd_open, b->pid, 0);
 	return NULL;
@@ -498,7 +498,7 @@ void vl_box_end(struct vl_box *b, bool waits)
 		reap(b, waits);
 	vl_box_hang_up(b);
 	close_one(&b->pidfd);
-	/* Last, as this tells the lender that we are done. */
+	/* Close the socket last: that tells the lender that we are done. */
 	close_one(&b->lender);
 	free(b);
 }

@@ -23,7 +23,7 @@ enum {
 	VL_BOX_NET = 1 << 1,	/* an empty network namespace */
 	VL_BOX_MOUNT = 1 << 2,	/* an empty root directory, read-only */
 	VL_BOX_IPC = 1 << 3,	/* IPC and host name of its own */
-	VL_BOX_PID = 1 << 4,	/* sees no process but itself */
+	VL_BOX_PID = 1 << 4,	/* a PID namespace with no other process */
 	VL_BOX_FILTER = 1 << 5, /* an allow-list of system calls */
 	VL_BOX_LIMITS = 1 << 6, /* of memory, files, threads, time */
 };
@@ -79,8 +79,8 @@ struct vl_error *vl_box_start(const struct vl_box_options *o, struct vl_box **re
 void vl_box_stop(struct vl_box *b);
 
 /*
- * The same; without @waits the caller does not wait for the worker to exit: only for a process that
- * ends now, too. Taking down its memory and namespaces takes milliseconds.
+ * vl_box_stop(), but without @waits it does not wait for the worker's exit, which takes
+ * milliseconds for its memory and namespaces. Only a process that ends now may do that.
  */
 void vl_box_end(struct vl_box *b, bool waits);
 
@@ -125,16 +125,16 @@ bool vl_box_tell_apart(struct vl_box *b, const struct vl_message *m, uint64_t ti
 		       vl_box_serve_fn serve, void *ctx);
 
 /*
- * Between the two steps: wait until the worker has given @answers answers, as far as it replies
- * to the message with a list of them. *@replied_ret: it has replied with less, and *@ret is the
- * reply. Else vl_box_reply() still has to be called.
+ * Between the two steps, for a message that is answered by a list: wait until the list has @answers
+ * answers. *@replied_ret: the worker has replied with less, and *@ret is the reply. Otherwise
+ * vl_box_reply() still has to be called.
  */
 struct vl_error *vl_box_answers(struct vl_box *b, uint32_t answers, struct vl_message *ret,
 				bool *replied_ret, uint64_t timeout_ns, vl_box_serve_fn serve,
 				void *ctx);
 /* Ask the worker to reply with the answers that it has. */
 void vl_box_want_reply(struct vl_box *b);
-/* Has the worker replied, or does it ask? Then vl_box_reply() does not wait long. */
+/* Has the worker replied, or asked something? Then vl_box_reply() does not wait long. */
 bool vl_box_waits(const struct vl_box *b);
 
 /* Was the worker killed for a system call that no honest worker makes? */
@@ -172,7 +172,7 @@ void vl_box_part(struct vl_box *b, bool needs_us);
  * for reading only. Never waits for the worker.
  */
 struct vl_error *vl_box_pass_file(struct vl_box *b, int fd);
-/* Our end of the socket to the worker; -1: it is gone. */
+/* Our end of the socket to the worker; -1: the socket is closed. */
 int vl_box_link(const struct vl_box *b);
 
 /* --- a worker that is made ahead, for another process --- */

@@ -68,7 +68,7 @@ static bool enter_user(void)
 /* An empty, read-only root directory. */
 static bool empty_root(void)
 {
-	/* Any directory that always exists will do. */
+	/* The mount point may be any directory that always exists. */
 	static const char place[] = "/proc";
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
@@ -92,7 +92,7 @@ static bool share_namespaces(int beside)
 {
 	if (geteuid() || setns(beside, CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS))
 		return false;
-	/* With an initramfs as root, only the tmpfs on /proc is empty (empty_root()). */
+	/* With an initramfs as root, chroot() alone leads to the empty directory (empty_root()). */
 	return access("/proc", F_OK) || (!chroot("/proc") && !chdir("/"));
 }
 

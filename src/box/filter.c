@@ -37,7 +37,7 @@
 	{ \
 		SCMP_SYS(name), what, -1, 0, 0 \
 	}
-/* Only if argument @n is @v, as far as the bits of @m go. */
+/* Allowed only if argument @n, masked by @m, is @v. */
 #define CALL_IF(name, what, n, m, v) \
 	{ \
 		SCMP_SYS(name), what, n, m, v \
@@ -72,7 +72,7 @@ static const struct rule {
 	CALL_IF(ioctl, ALLOW, 1, IOCTL_TYPE, IOCTL_UFFD),
 	CALL_IF(ioctl, ALLOW, 1, IOCTL_TYPE, IOCTL_KVM),
 	CALL_IF(ioctl, ALLOW, 1, IOCTL_TYPE, IOCTL_IMEE),
-	/* can memory be cut short? */
+	/* fcntl: read the seals of memory, to know whether it can be cut short */
 	CALL_IF(fcntl, ALLOW, 1, ALL, F_GET_SEALS),
 	CALL_IF(lseek, ALLOW, 2, ALL, SEEK_DATA), /* the holes of a dump */
 	CALL(fstat, ALLOW),

@@ -18,7 +18,7 @@ struct vl_server {
 	vl_box_serve_fn serve;
 	void *ctx;
 	uint64_t timeout_ns;
-	bool late; /* that was over before the reply */
+	bool late; /* the timeout was over before the reply */
 };
 
 struct vl_box {

@@ -5,8 +5,8 @@
 #include "wire.h"
 
 /*
- * The calling thread and the worker take turns, so they share a CPU: the one where the broker was
- * when it woke up, as the program's process has another one since.
+ * The calling thread and the worker take turns, so they share a CPU. It is the one where the broker
+ * woke up: the program's process runs on another one since.
  */
 static void share_cpu(struct vl_box *b)
 {
@@ -26,7 +26,7 @@ static void *run_server(void *box)
 
 	share_cpu(b);
 	vl_box_tell(b, &s->message);
-	/* All other outcomes show again when the reply is waited for. */
+	/* vl_box_reply() finds all other outcomes again. */
 	s->late = vl_box_listen(b, 0, &s->message, s->timeout_ns, s->serve, s->ctx) == VL_BOX_LATE;
 	return NULL;
 }

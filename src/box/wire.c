@@ -59,10 +59,13 @@ void vl_wire_sleep(_Atomic uint32_t *word, _Atomic uint32_t *sleeps, uint32_t se
 {
 	struct timespec ts = vl_ns_timespec(timeout_ns);
 
-	/* It has changed while we spun: two system calls for nothing, ours and the wake-up. */
+	/* The word changed while we spun. This saves two system calls: ours and the wake-up. */
 	if (atomic_load(word) != seen)
 		return;
-	/* Before the kernel compares *@word: who changes it later sees this. */
+	/*
+	 * Set this before the kernel compares *@word: a process that changes the word later sees
+	 * it.
+	 */
 	atomic_store(sleeps, 1);
 	/* Not FUTEX_PRIVATE: the word is shared by two processes. */
 	syscall(SYS_futex, word, FUTEX_WAIT, seen, &ts, NULL, 0);

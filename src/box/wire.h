@@ -87,8 +87,8 @@ struct vl_wire *vl_wire_map(int fd);
 void vl_wire_destroy(struct vl_wire *w);
 
 /*
- * Wait until *@word differs from @seen, at most @timeout_ns. May return early. *@sleeps tells the
- * other side that it has to wake us.
+ * Wait until *@word differs from @seen, at most @timeout_ns. May return early. The other side wakes
+ * us if *@sleeps is set.
  */
 void vl_wire_sleep(_Atomic uint32_t *word, _Atomic uint32_t *sleeps, uint32_t seen,
 		   uint64_t timeout_ns);

@@ -14,9 +14,12 @@
 
 /* Pages that are not mapped and are read in one go. */
 #define BATCH 4096
-/* Of these, as many are read at once where this process reads them itself. */
+/* The same where this process reads the pages itself. */
 #define ROOM 128
-/* How often all pages are read; in each round, how often those that keep changing. */
+/*
+ * At most so many times all pages are read; and in each of these rounds the pages that keep
+ * changing.
+ */
 #define ROUNDS 3
 #define HOT_ROUNDS 8
 

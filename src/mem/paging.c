@@ -53,8 +53,8 @@ bool vl_translate(const struct vl_pgtable *pt, vl_read_entry_fn read, void *ctx,
 }
 
 /*
- * Entries that are read at most: some 60 tables. A kernel has few tables where it has no memory,
- * but a hostile one can have 2^18 that lead to nothing.
+ * Entries that are read at most: some 60 tables. A kernel has few tables for unused addresses, but
+ * a hostile one can have 2^18 that lead to nothing.
  */
 #define MAX_ENTRIES (1u << 15)
 

@@ -31,11 +31,14 @@
 #define NEAR_EPOCHS 2
 /* Uses from which on a page stays. */
 #define STAY_USES 3
-/* If more pages stay, drop the older half: the program does something else now. */
+/* If more pages than this stay, drop the older half: the program has moved on to other pages. */
 #define STAY_MAX 1280
 /* Pages recorded at most: 256 MiB. */
 #define KNOWN_MAX 65536
-/* How often all pages are read; in each round, how often those that keep changing. */
+/*
+ * At most so many times all pages are read; and in each of these rounds the pages that keep
+ * changing.
+ */
 #define ROUNDS 4
 #define HOT_ROUNDS 16
 
@@ -153,7 +156,9 @@ static void forget(struct vl_snapshot *v, struct vl_recheck_page *p)
 	p->stays = false;
 }
 
-/* Start empty: drop the snapshot's pages, which are not of questions. */
+/*
+ * Start empty: drop the pages that the snapshot has from before, as no question has touched them.
+ */
 static struct vl_error *begin(struct vl_snapshot *v)
 {
 	vl_recheck_deinit(&v->pages);
@@ -162,7 +167,7 @@ static struct vl_error *begin(struct vl_snapshot *v)
 	return NULL;
 }
 
-/* The time before which a page that stays must have been touched to be dropped now. */
+/* A page that stays is dropped now if it was last touched before this time. */
 static uint64_t stay_since(const struct vl_recheck *r)
 {
 	uint64_t oldest = r->time;
@@ -186,8 +191,9 @@ static int by_address(const void *a, const void *b)
 }
 
 /*
- * Drop the pages that few questions touch, those that follow each other in one call: that is most
- * of its time. New processes have many of these, as what belongs to one was allocated together.
+ * Drop the pages that few questions touch. Contiguous pages go in one call, as the calls take most
+ * of the time. New processes have many contiguous ones, as the kernel allocates a process's
+ * structures together.
  */
 static struct vl_error *drop_old(struct vl_snapshot *v)
 {
@@ -238,7 +244,7 @@ static void compare(void *ctx, size_t i, const void *now)
 	if (!memcmp(now, p->was, VL_PAGE_SIZE))
 		return;
 	memcpy(p->was, now, VL_PAGE_SIZE);
-	/* Is it still needed? A fault will show that after it has been dropped. */
+	/* If a question still needs the page, it faults after the drop, and the page comes back. */
 	r->nr_stays -= p->stays;
 	p->stays = false;
 	p->uses = 0;
@@ -246,7 +252,7 @@ static void compare(void *ctx, size_t i, const void *now)
 	c->changed++;
 }
 
-/* Read @which of the held pages again, and take over what has changed. */
+/* Read @which of the held pages again, and keep the new content of those that have changed. */
 static struct vl_error *read_again(struct vl_snapshot *v, enum which which, size_t *changed)
 {
 	struct reading c = { v, which, v->pages.full };
@@ -256,7 +262,10 @@ static struct vl_error *read_again(struct vl_snapshot *v, enum which which, size
 	return err;
 }
 
-/* Read the held pages until all are of one moment. *@changed: of the first reading. */
+/*
+ * Read the held pages until all are of one moment. *@changed: pages that the first reading found
+ * changed.
+ */
 static struct vl_error *find_moment(struct vl_snapshot *v, size_t *changed)
 {
 	struct vl_recheck *r = &v->pages;

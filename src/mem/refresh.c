@@ -9,12 +9,12 @@
 /* Pages read in one go when many are copied ahead. */
 #define BATCH 1024
 
-/* Empty pages that are put in one go. */
+/* Pages of zeros that are put into the snapshot in one go. */
 #define RESERVE 16
 
 /*
- * Pages without content between two that are dropped in one call. A call costs as much as to look
- * for some hundred pages.
+ * Two pages are dropped in one call if at most so many pages without content lie between them. A
+ * call costs as much as a look at some hundred pages.
  */
 #define DROP_GAP 512
 
@@ -25,7 +25,7 @@ struct batch {
 	uint64_t gpas[BATCH];
 	const unsigned char *from[BATCH]; /* a missing page's content */
 	size_t nr;
-	/* Those that must be read first. */
+	/* The pages that must be read first. */
 	uint64_t read_gpas[BATCH];
 	void *read_to[BATCH];
 	size_t nr_read;
@@ -50,7 +50,7 @@ static struct vl_error *flush(struct batch *b)
 		if (vl_snapshot_test_bit(v, bit)) {
 			atomic_fetch_add(&v->copies, 1); /* it was read in place */
 		} else {
-			/* New ones that follow each other go in together. */
+			/* Contiguous new pages go in by one call. */
 			while (i + n < b->nr && b->gpas[i + n] == b->gpas[i] + n * VL_PAGE_SIZE &&
 			       b->from[i + n] == b->from[i] + n * VL_PAGE_SIZE &&
 			       off + n * VL_PAGE_SIZE < r->size &&
@@ -72,7 +72,7 @@ static struct vl_error *add_page(struct batch *b, uint64_t gpa)
 	size_t bit;
 
 	if (!r)
-		return NULL; /* no longer RAM: not needed */
+		return NULL; /* no longer RAM */
 	bit = vl_snapshot_first_bit(b->v, r) + (gpa - r->gpa) / VL_PAGE_SIZE;
 	/* A present page is written in place; a missing one goes in by UFFDIO_COPY. */
 	if (vl_snapshot_test_bit(b->v, bit)) {
@@ -162,8 +162,8 @@ static bool is_empty(const struct vl_snapshot *v, size_t first, size_t end)
 }
 
 /*
- * How many pages from @gpas[0] on one call can drop: up to the last of *@nr whose gaps to the one
- * before it have no page and are at most DROP_GAP. *@nr becomes the number of @gpas among them.
+ * The number of pages from @gpas[0] on that one call can drop. It ends before the first gap that
+ * has a page or is longer than DROP_GAP. *@nr becomes the number of @gpas in it.
  */
 static size_t drop_length(const struct vl_snapshot *v, const struct vl_snapshot_range *r,
 			  const uint64_t *gpas, size_t *nr)

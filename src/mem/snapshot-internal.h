@@ -35,7 +35,7 @@ struct vl_recheck {
 	_Atomic bool whole; /* all held pages are of one moment */
 };
 
-/* Pages that a call may miss until it ends: it ends at the first, as soon as that is noticed. */
+/* The most missing pages that are noted of one call. A call ends soon after the first one. */
 #define VL_SNAPSHOT_LACKED 64
 
 /* A second mapping of pages of the snapshot. */

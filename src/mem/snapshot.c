@@ -31,8 +31,8 @@
 #define STILL_PAGES 2
 /*
  * Pages filled around a page that a copy lacked: new allocations are often adjacent. If the copy
- * has the page before these, allocations come in a row, and as many more are filled as these
- * times MISS_ROW. Else each run would learn that the next one needs MISS_PAGES more.
+ * has the page before these, the kernel allocates page after page: then MISS_ROW times as many are
+ * filled. Else each run would find that the next one needs MISS_PAGES more.
  */
 #define MISS_PAGES 32
 #define MISS_ROW 3
@@ -75,17 +75,17 @@ void vl_snapshot_put_pages(struct vl_snapshot *v, const struct vl_snapshot_range
 		}
 	}
 	/*
-	 * UFFDIO_COPY wakes those who wait for what it copies. If another fault on a page came
-	 * first, it does not.
+	 * UFFDIO_COPY wakes the threads that wait for the pages it copies. It skips a page that
+	 * another fault has filled, so wake here.
 	 */
 	if (copied < nr)
 		ioctl(v->uffd, UFFDIO_WAKE, &(struct uffdio_range){ host, nr * VL_PAGE_SIZE });
 }
 
 /*
- * The page at @gpa is not in the file. Note it for vl_snapshot_lacked(), but not if it is written
- * to and was left out when the file was made: the kernel does not write to pages of processes, so
- * it has just taken a free one.
+ * The page at @gpa is not in the file. Note it for vl_snapshot_lacked(). A write to a page that
+ * makedumpfile left out is no lack: the kernel does not write to pages of processes, so it has just
+ * allocated a free one.
  */
 static void note_lacked(struct vl_snapshot *v, uint64_t gpa, bool write)
 {
@@ -156,7 +156,7 @@ static bool fill_pages(struct vl_snapshot *v, const struct vl_snapshot_range *r,
 	unsigned char bounce[MISS_PAGES * VL_PAGE_SIZE] __attribute__((aligned(4096)));
 	unsigned char *page = NULL;
 
-	/* Those of a question go in one by one: see fill(). */
+	/* Pages of a question go in one by one: see fill(). */
 	if (v->asking && !vl_still_has(&v->still, r->gpa + off))
 		page = vl_recheck_fill(v, r->gpa + off);
 	if (!page)
@@ -203,7 +203,7 @@ static void fill(struct vl_snapshot *v, uint64_t host, uint64_t at, bool write)
 		    vl_snapshot_test_bit(v, vl_snapshot_first_bit(v, r) + first / VL_PAGE_SIZE - 1))
 			row = MISS_ROW;
 		for (size_t n = 0; n <= row && nr <= (r->size - first) / VL_PAGE_SIZE; n++) {
-			/* Then without neighbours. */
+			/* Fill the page without its neighbours. */
 			if (!fill_pages(v, r, first, nr, at, write) && !n)
 				fill_pages(v, r, off & VL_PAGE_MASK, 1, at, write);
 			first += nr * VL_PAGE_SIZE;
@@ -212,7 +212,7 @@ static void fill(struct vl_snapshot *v, uint64_t host, uint64_t at, bool write)
 	}
 }
 
-/* The same; @host may be in a second mapping. */
+/* As fill(); @host may be in a second mapping. */
 static void fill_at(struct vl_snapshot *v, uint64_t host, bool write)
 {
 	uint64_t first = vl_snapshot_unaliased(v, host);
@@ -367,7 +367,10 @@ static struct vl_error *map_range(struct vl_snapshot *v, const struct vl_ram *ra
 		return vl_error_os(errno, "cannot map %lu MiB for the guest's memory",
 				   (unsigned long)(ram->size >> 20));
 	}
-	/* A child never uses it, and would make every page copied once more. */
+	/*
+	 * A child process never uses it. If a fork copied it, each write would copy the page once
+	 * more.
+	 */
 	madvise(r->host, r->size, MADV_DONTFORK);
 	/* A huge page at the first touch would have to be filled whole. */
 	madvise(r->host, r->size, MADV_NOHUGEPAGE);
@@ -440,7 +443,7 @@ bool vl_snapshot_note_code(struct vl_snapshot *v, uint64_t gpa)
 	void *buf = guest;
 
 	gpa &= VL_PAGE_MASK;
-	/* It may have been given other text than the guest's, with which it will be compared. */
+	/* The filter may have changed the page: compare with what the guest had. */
 	if (page && v->still.filter) {
 		if (vl_discard(vl_target_read_pages(v->target, &gpa, &buf, 1)))
 			return false;
@@ -574,7 +577,7 @@ bool vl_snapshot_lacked(struct vl_snapshot *v, uint64_t *gpa_ret)
 	if (!nr)
 		return false;
 	*gpa_ret = v->lacked[0];
-	/* The next call that needs them is told, too. */
+	/* Drop these pages, so that the next call that needs one is told as well. */
 	for (size_t i = 0; i < nr && i < VL_SNAPSHOT_LACKED; i++)
 		vl_snapshot_drop(v, vl_snapshot_find(v, v->lacked[i]), v->lacked[i], 1);
 	atomic_store(&v->nr_lacked, 0);

@@ -50,9 +50,9 @@ bool vl_snapshot_alias(struct vl_snapshot *v, uint64_t gpa, uint64_t size, void 
 bool vl_snapshot_is_shared(const struct vl_snapshot *v);
 
 /*
- * To be called by the handler of SIGBUS: in a worker, a touch of a missing page by an alias is that
- * signal where the host's kernel can do so, as to fill it here saves two switches of threads.
- * Fills the page at @at. @write: it is written to. False: it is there, or not of the snapshot.
+ * Fill the page at @at; @write: it is written to. The handler of SIGBUS calls this: in a worker, a
+ * touch of a missing page by an alias raises that signal if the host's kernel can do so, which
+ * saves two switches of threads. False: the page is there, or is not the snapshot's.
  */
 bool vl_snapshot_fill(struct vl_snapshot *v, uint64_t at, bool write);
 /* The caller has unmapped the last alias that was made at @host: forget it. */
@@ -63,7 +63,7 @@ void vl_snapshot_unalias(struct vl_snapshot *v, uint64_t host);
  * vl_target_port; -1: errno says why. *@user_only_ret: see vl_snapshot_serves_kernel().
  */
 int vl_snapshot_open_uffd(bool *user_only_ret);
-/* The same for aliases, with a signal for each fault: vl_snapshot_fill(). */
+/* The same for aliases. Each fault raises a signal; see vl_snapshot_fill(). */
 int vl_snapshot_open_signaller(void);
 
 /* Set the still memory: an array of VL_MAX_STILL. */
@@ -85,9 +85,9 @@ void vl_snapshot_set_filter(struct vl_snapshot *v, vl_snapshot_filter_fn *fn, vo
 bool vl_snapshot_note_code(struct vl_snapshot *v, uint64_t gpa);
 
 /*
- * Does the guest now have other code in a page whose code has run or, with @all, other content
- * in a still page of the snapshot? Then make the snapshot and all translations anew. Reads the
- * guest, which need not be held.
+ * Does the guest now have other code in a page whose code has run or, with @all, other content in a
+ * still page of the snapshot? If so, the caller makes the snapshot and all translations anew. Reads
+ * the guest, which need not be held.
  */
 bool vl_snapshot_still_changed(const struct vl_snapshot *v, bool all);
 
@@ -96,8 +96,8 @@ bool vl_snapshot_is_still(const struct vl_snapshot *v, uint64_t gpa);
 
 /*
  * The checksums of still pages (@nr), as vl_page_sum() gives them of what the snapshot has, or
- * would have, of them. They are noted as if they were copied, but are not. False: one is not still,
- * or cannot be read.
+ * would have, of them. The snapshot notes them as if it had copied the pages. False: one is not
+ * still, or cannot be read.
  */
 bool vl_snapshot_sum_still(struct vl_snapshot *v, const uint64_t *gpas, size_t nr,
 			   uint64_t *sums_ret);
@@ -190,9 +190,8 @@ struct vl_error *vl_snapshot_recheck(struct vl_snapshot *v, unsigned questions,
 				     size_t *changed_ret);
 
 /*
- * Read the pages of the question while the guest is paused, for the next
- * vl_snapshot_ask(again). Any other page is later filled from a running guest, and makes
- * vl_snapshot_missed() true.
+ * Read the pages of the question while the guest is paused, for the next vl_snapshot_ask(again). A
+ * page that is filled later comes from a running guest, and makes vl_snapshot_missed() true.
  */
 struct vl_error *vl_snapshot_take(struct vl_snapshot *v);
 
@@ -210,8 +209,8 @@ void vl_snapshot_doubt(struct vl_snapshot *v);
 size_t vl_snapshot_asked(const struct vl_snapshot *v);
 
 /*
- * Add to *@gpas (malloc'ed, @nr of them, ascending) the pages that questions touched. Error: they
- * are too many, and not all are known any more.
+ * Add to *@gpas (malloc'ed, @nr of them, ascending) the pages that questions touched. Error: there
+ * were too many to record all.
  */
 struct vl_error *vl_snapshot_all_asked(const struct vl_snapshot *v, uint64_t **gpas, size_t *nr);
 
@@ -226,15 +225,12 @@ struct vl_error *vl_snapshot_pages(const struct vl_snapshot *v, uint64_t **ret, 
 
 /* The number of pages (4 KiB) that the snapshot has, and of all copies made so far. */
 void vl_snapshot_count(const struct vl_snapshot *v, uint64_t *pages_ret, uint64_t *copies_ret);
-/* The second of these alone, which costs nothing. */
+/* The copies alone, without counting pages. */
 uint64_t vl_snapshot_copied(const struct vl_snapshot *v);
 /* As vl_target_waits(), for the budget of what runs on the snapshot. */
 const struct vl_waits *vl_snapshot_waits(const struct vl_snapshot *v);
 
-/*
- * Are faults from the host's kernel served, too (in a system call, in KVM)? That takes
- * privilege.
- */
+/* Are faults of the host's kernel served, too (in a system call, in KVM)? That needs privilege. */
 bool vl_snapshot_serves_kernel(const struct vl_snapshot *v);
 
 /*

@@ -125,7 +125,10 @@ static bool differs(struct batch *b, struct vl_target *t)
 	return changed;
 }
 
-/* Page @gpa had @sum: has that changed, or, when the batch is full, that of a page in it? */
+/*
+ * Add page @gpa, which had @sum, to the batch. A full batch is compared: true if one of its pages
+ * has changed.
+ */
 static bool look(struct batch *b, struct vl_target *t, uint64_t gpa, uint64_t sum)
 {
 	const void *page = vl_target_page(t, gpa);
