@@ -25,7 +25,9 @@ enum { CHUNK_SNAPPY = 0x00, CHUNK_PLAIN = 0x01, CHUNK_SKIPPED = 0x80, CHUNK_BEGI
 #define CHUNK_DATA 65536U
 /* snappy's MaxCompressedLength() of that, and more. */
 #define CHUNK_MAX (CHECKSUM + 2 * CHUNK_DATA)
-/* Chunks that are held: 4 MiB. Page tables and structures of a kernel lie in many. */
+/*
+ * Unpacked chunks that are kept: 4 MiB. Page tables and structures of a kernel lie in many chunks.
+ */
 #define HELD 64
 
 struct avml {
@@ -56,7 +58,7 @@ static struct vl_error *add_frame(struct vl_frames_of *all, const struct vl_fram
 	return NULL;
 }
 
-/* The length that snappy's data begin with, seven bits in a byte. 0: there is none. */
+/* The unpacked length, with which snappy's data begin: seven bits in a byte. 0: there is none. */
 static uint32_t unpacked_length(const unsigned char *p, size_t len)
 {
 	uint64_t v = 0;
@@ -221,7 +223,7 @@ static uint64_t cut_off(void *ctx, uint64_t all)
 	return all - (bytes / VL_PAGE_SIZE < all ? bytes / VL_PAGE_SIZE : all);
 }
 
-/* Of a file that is cut short, its last range may have almost nothing. */
+/* The last range of a file that is cut short may have almost no data. */
 static uint64_t next_page(void *ctx, uint64_t gpa)
 {
 	const struct avml *a = ctx;

@@ -12,7 +12,7 @@ struct vl_frame {
 	uint32_t packed;  /* bytes in the file; 0: as many, as they are */
 };
 
-/* Those of an image. */
+/* The pieces of an image. */
 struct vl_frames_of {
 	struct vl_frame *frames; /* malloc'ed */
 	size_t nr, room;
@@ -24,12 +24,13 @@ struct vl_frames_of {
  */
 struct vl_error *vl_avml_add(struct vl_frames_of *f, int fd, uint64_t size, uint64_t gpa,
 			     uint64_t len, uint64_t *at);
-/* Sort them by their memory. */
+/* Sort the pieces by their memory. */
 void vl_avml_sort(struct vl_frames_of *f);
 
 /*
- * The pages of @t come from the @nr frames of file @fd, which are taken, also after an error. They
- * are of an index, and untrusted. @partial: what is in none of them is cut off.
+ * The pages of @t come from the @nr frames of file @fd. The call owns the frames, also after an
+ * error. They come from an index, and are untrusted. @partial: memory that is in no frame was cut
+ * off.
  */
 struct vl_error *vl_avml_set(struct vl_target *t, int fd, struct vl_frame *frames, size_t nr,
 			     bool partial);

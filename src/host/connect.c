@@ -315,7 +315,9 @@ bool vl_connect_key(const struct vl_qmp_address *a, char *buf, size_t size)
 		at = open_path(a);
 		if (at < 0 || fstat(at, &st) < 0)
 			return false;
-		/* With the time, as the inode number of a removed socket is used again. */
+		/*
+		 * The name has the time, too, because the file system uses an inode's number again.
+		 */
 		snprintf(buf, size, "unix-%" PRIx64 "-%" PRIx64 "-%" PRIx64 ".%lx",
 			 (uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_ctim.tv_sec,
 			 (unsigned long)st.st_ctim.tv_nsec);
@@ -382,11 +384,11 @@ static bool has_socket(pid_t pid, uint64_t ino, const struct vl_qmp_address *a)
 	return found;
 }
 
-/* What is asked of the sockets that are bound to a file. */
+/* A question about the sockets that are bound to a file. */
 struct bound {
 	const struct stat *st;
-	bool listens;	/* find the one that listens, else one that a client has */
-	uint64_t found; /* its inode; of a client: that of the client's own socket; 0: none */
+	bool listens;	/* true: find the socket that listens; false: one of a client */
+	uint64_t found; /* its inode; a client's is that of its own socket; 0: none */
 };
 
 /* The data of attribute @type of @msg, at least @size bytes; NULL: it has none. */
@@ -448,7 +450,7 @@ static void ask_sockets(struct bound *b)
 	if (fd < 0 || send(fd, &ask, sizeof(ask), 0) < 0)
 		return;
 	for (;;) {
-		/* The kernel has answered by now: do not wait. */
+		/* The kernel has put its answer into the queue: do not wait. */
 		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
 		const struct nlmsghdr *h = (const struct nlmsghdr *)buf;
 

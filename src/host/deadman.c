@@ -13,7 +13,7 @@ static void close_both(const int *fd)
 			close(fd[i]);
 }
 
-/* Choose the signal. There is no owner yet, so it is sent to nobody. */
+/* Choose the signal. There is no owner yet, so the kernel sends none. */
 static bool prepare(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
@@ -75,6 +75,6 @@ int vl_deadman_mute(int mute)
 	if (mute < 0)
 		return -1;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", mute);
-	/* One more reader and writer: no other descriptor of the pipe is its last one now. */
+	/* With one more reader and writer, closing the other descriptors sends no signal. */
 	return open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 }

@@ -17,7 +17,7 @@ static bool all_digits(const char *s)
 	return s[strspn(s, "0123456789")] == '\0';
 }
 
-/* All that a lookup depends on, one line each; malloc'ed. */
+/* The inputs of a lookup, one line each; malloc'ed. */
 static char *make_key(const char *spec, const char *uri)
 {
 	const char *env = getenv("LIBVIRT_DEFAULT_URI");
@@ -39,7 +39,7 @@ static void lock_name(const char *key, char ret[40])
 	snprintf(ret, 40, "domain-%016llx", (unsigned long long)vl_hash_text(key));
 }
 
-/* For all tools before us. A tool that finds its domain stopped takes some seconds. */
+/* The longest wait for the tools before us. A tool whose domain is stopped takes some seconds. */
 #define LOCK_MS 20000
 
 int vl_domcache_lock(const char *spec, const char *uri)

@@ -14,7 +14,7 @@ static bool is_name(const char *spec)
 	return !strchr(spec, '/');
 }
 
-/* Can it be nothing but a guest's own name? */
+/* Can @spec only be a guest's own name? */
 static bool is_own_name(const char *spec)
 {
 	return !vl_name_is_taken(spec);
@@ -111,7 +111,7 @@ struct vl_error *vl_driver_open(struct vl_target *t, const char *spec, const cha
 			return err;
 		}
 		vl_target_reset(t);
-		/* Which form of spec it can be, the row with that form says. */
+		/* The row with that form of spec has the text for it. */
 		if (first || !d->form)
 			vl_error_destroy(err);
 		else
@@ -120,7 +120,7 @@ struct vl_error *vl_driver_open(struct vl_target *t, const char *spec, const cha
 	}
 	if (!first)
 		first = vl_error_new(VL_ERR_TARGET, "no such guest");
-	/* What follows must not read as if libvirt were needed. */
+	/* The text must not say that libvirt is needed. */
 	if (silent && !uri)
 		vl_error_prefix(first, "no QEMU here has this name, and libvirt did not answer");
 	return vl_name_unknown(first, spec, uri);

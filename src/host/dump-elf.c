@@ -24,7 +24,7 @@ static bool has_memory(const GElf_Phdr *ph)
 
 struct segments {
 	size_t nr;     /* with memory */
-	bool physical; /* one of them has a physical address other than 0 */
+	bool physical; /* a segment has a physical address other than 0 */
 	GElf_Phdr largest;
 };
 
@@ -41,7 +41,7 @@ static bool is_larger(const GElf_Phdr *a, const GElf_Phdr *b)
 	return a->p_filesz > b->p_filesz;
 }
 
-/* The file in which they are. */
+/* The file with the segments. */
 struct file {
 	Elf *elf;
 	int fd;
@@ -59,7 +59,7 @@ static struct vl_error *add_segments(const struct file *in, struct vl_facts *f,
 
 	if (elf_getphdrnum(in->elf, &phnum) < 0)
 		return vl_dump_truncated(0, in->size);
-	/* libelf reads the headers of all. */
+	/* libelf reads all headers. */
 	if (phnum > VL_FACT_RANGES_MAX)
 		return vl_dump_unknown(in->fd);
 	for (size_t i = 0; i < phnum; i++) {
@@ -108,7 +108,7 @@ static struct vl_error *find(const struct file *in, struct vl_facts *f)
 	err = add_segments(in, f, &seg);
 	if (!err)
 		err = vl_notes_registers(in->elf, &f->registers, &f->nr_vcpus);
-	/* They may be cut off. */
+	/* The notes may be cut off. */
 	if (err && in->partial && seg.nr) {
 		vl_error_destroy(err);
 		err = NULL;
@@ -151,7 +151,7 @@ static struct vl_error *index_elf(const struct vl_index_job *job, struct vl_inde
 	GElf_Ehdr eh;
 
 	elf_version(EV_CURRENT);
-	/* Read, not mapped: a file that is truncated meanwhile would end us by SIGBUS. */
+	/* Read the file instead of mapping it: a truncation meanwhile would end us by SIGBUS. */
 	in.elf = elf_begin(in.fd, ELF_C_READ, NULL);
 	if (!in.elf || elf_kind(in.elf) != ELF_K_ELF || !gelf_getehdr(in.elf, &eh))
 		err = vl_dump_unknown(in.fd);

@@ -61,12 +61,14 @@ static const struct {
 	{ 0x20, VL_CODEC_ZSTD },
 };
 
-/* makedumpfile's dump level: pages of zeros are left out. Other bits are of other pages. */
+/*
+ * makedumpfile's dump level: this bit leaves out pages of zeros, the others leave out other pages.
+ */
 #define LEVEL_ZEROS 1
 
 #define HEAD_VERSION_NOTES 4
 #define HEAD_VERSION_64 6
-/* 16 TiB of memory, whose bitmaps have 1 GiB. */
+/* Pages of 16 TiB of memory. Their bitmaps take 1 GiB. */
 #define PAGES_MAX (1UL << 32)
 #define NOTES_MAX (16UL << 20)
 
@@ -84,7 +86,7 @@ struct kdump {
 		uint64_t present; /* the bitmap of pages in the file: its offset */
 		uint64_t descs;	  /* the first descriptor */
 		uint64_t status;  /* how pages are packed */
-		uint64_t filters; /* 1: pages were left out that are no zeros */
+		uint64_t filters; /* 1: pages other than zeros were left out */
 	} head;
 	bool partial;	   /* a file that is cut short is no error */
 	uint64_t *before;  /* for each block of that bitmap: set bits in those before it */
@@ -421,9 +423,7 @@ static struct vl_error *check(const struct disk_header *h, const struct kdump_he
 	return NULL;
 }
 
-/*
- * Are the last pages in the file? Of pages that were left out at its end, nothing else would show.
- */
+/* Does the file have its last pages? Nothing else shows that it was cut off behind them. */
 static struct vl_error *check_end(struct kdump *k)
 {
 	uint64_t nr = k->nr_descs < DESCS * 64 ? k->nr_descs : DESCS * 64;

@@ -111,7 +111,7 @@ static struct vl_error *add_ranges(struct pass *p)
 			return NULL;
 		if (!vl_get_whole(p->fd, &h, sizeof(h), at))
 			return vl_dump_truncated(at + sizeof(h), p->size);
-		/* Ranges without a whole page are none that is kept. */
+		/* Leave out a range without a whole page. */
 		if (++nr > RANGES_MAX)
 			return vl_dump_damaged("it has more ranges of memory than any machine");
 		at += sizeof(h);
@@ -145,7 +145,7 @@ static struct vl_error *take_ranges(struct vl_target *t, struct vl_dump *d, stru
 	_cleanup_free_ struct vl_frame *frames = NULL;
 	_cleanup_free_ struct range *ranges = NULL;
 	size_t nr = 0, nr_frames = 0;
-	/* Of a file that is cut short, a range may end behind its end. */
+	/* In a file that is cut short, a range may end behind the file's end. */
 	const uint64_t size = t->partial ? INT64_MAX : d->size;
 	uint64_t in_frames = 0;
 	struct vl_error *err;
@@ -162,7 +162,7 @@ static struct vl_error *take_ranges(struct vl_target *t, struct vl_dump *d, stru
 		    r->size > INT64_MAX - r->gpa ||
 		    (r->at != PACKED && (r->at > size || r->size > size - r->at)))
 			return vl_index_bad();
-		/* Else a small file would have a memory of any size. */
+		/* Otherwise a small file could claim a memory of any size. */
 		if (r->at == PACKED && !t->partial && r->size > in_frames)
 			return vl_index_bad();
 		in_frames -= r->at == PACKED && r->size < in_frames ? r->size : 0;

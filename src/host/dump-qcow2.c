@@ -168,7 +168,7 @@ static void describe(const struct snapshot *s, char *buf, size_t size)
 }
 
 /*
- * Find the snapshot with memory that is asked for: by its id, else by its name, as qemu-img does.
+ * Find the snapshot with memory that the user names: by its id, else by its name, as qemu-img does.
  * NULL: the only one.
  */
 static struct vl_error *choose(const struct image *im, const char *asked, struct snapshot *ret)
@@ -227,8 +227,8 @@ static struct vl_error *choose(const struct image *im, const char *asked, struct
 /* ---- its state ---- */
 
 /*
- * Add the cluster of an entry of a table of the second level. *@left are the bytes that the image
- * has for those: tables can name one cluster again and again, for a stream of any length.
+ * Add the cluster of an entry in a table of the second level. *@left is the size that all clusters
+ * together may still have: tables can name one cluster again and again, for a stream of any length.
  */
 static struct vl_error *add_cluster(const struct image *im, struct vl_bytes *b, uint64_t entry,
 				    uint64_t n, uint64_t *left)
@@ -254,7 +254,7 @@ static struct vl_error *add_state(const struct image *im, const struct snapshot 
 {
 	const uint64_t cluster = 1ULL << im->cluster_bits, entries = cluster / 8;
 	const uint64_t span = cluster * entries;
-	/* The state begins with the first table that has nothing of the disk. */
+	/* The state begins with the first table behind the disk's. */
 	const uint64_t first = s->disk_size / span + !!(s->disk_size % span);
 	_cleanup_free_ unsigned char *table = NULL;
 	uint64_t room = im->size;

@@ -41,7 +41,7 @@ static struct vl_error *unpack(struct vl_target *t, struct vl_dump *d, uint64_t 
 {
 	struct vl_error *err;
 
-	/* The library that unpacks has no lzop of its own. */
+	/* The library that unpacks knows no lzop. */
 	if (!t->unpack || !strcmp(program, "lzop"))
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
 						  "the saved domain is compressed by %s", program),
@@ -64,7 +64,7 @@ struct vl_error *vl_dump_load_save(struct vl_target *t, struct vl_dump *d)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET, "the saved domain is not complete"),
 			"it is still being saved, or that has failed: save it again");
-	/* It is in the byte order of the host that saved it. */
+	/* The header has the byte order of the host that saved it. */
 	if (h.version > UINT16_MAX) {
 		h.version = bswap_32(h.version);
 		h.data_len = bswap_32(h.data_len);

@@ -27,7 +27,7 @@ struct place {
 
 struct memory {
 	struct vl_stream stream;
-	bool flat; /* one place; where a part of it lies is not known */
+	bool flat; /* all of it is at one place, and no part's place is known */
 	struct place *places;
 	size_t nr;
 };
@@ -71,7 +71,7 @@ static uint64_t next_page(void *ctx, uint64_t gpa)
 	if (!p)
 		return gpa;
 	next = vl_stream_next_page(&m->stream, page);
-	/* Not in this place: its caller asks for each range. */
+	/* The caller asks about each range. */
 	return next - p->first < p->size / VL_PAGE_SIZE ?
 		       p->gpa + (next - p->first) * VL_PAGE_SIZE :
 		       p->gpa + p->size;
@@ -130,7 +130,7 @@ static bool is_ram(const struct vl_block *b)
 	return !ends_with(b->name, ".rom") && !ends_with(b->name, "vram");
 }
 
-/* The number at the end of @name, behind the first *@stem_ret characters; -1: there is none. */
+/* The number at the end of @name, behind its first *@stem_ret characters; -1: there is none. */
 static long number_of(const char *name, size_t *stem_ret)
 {
 	size_t len = strlen(name), stem = len;
@@ -163,7 +163,7 @@ static int by_number(const void *a, const void *b)
 	return names ? names : nx < ny ? -1 : nx > ny;
 }
 
-/* Have all of @b[@from] to @b[@to] (exclusive) a name that differs by its number only? */
+/* Do the names of @b[@from] to @b[@to] (exclusive) differ by their numbers only? */
 static bool are_numbered(const struct blocks *b, size_t from, size_t to)
 {
 	size_t stem, other;
@@ -313,7 +313,7 @@ static struct vl_error *add_ranges(struct vl_target *t, struct vl_dump *d, struc
 		if (err)
 			return err;
 	}
-	/* Registers are of no use while it is not known where the tables lie that they lead to. */
+	/* Drop the registers: they lead to page tables whose place is not known. */
 	if (m->flat && m->places[0].size > NO_HOLE)
 		return NULL;
 	d->nr_vcpus = m->stream.nr_vcpus;

@@ -103,7 +103,7 @@ struct vl_error *vl_dump_find_xen(struct Elf *elf, int fd, uint64_t size, struct
 	uint64_t nr, end;
 	size_t segments;
 
-	/* Others have segments; sections of theirs are of no interest. */
+	/* Other files have segments, and no section is needed. */
 	*done_ret = !elf_getphdrnum(elf, &segments) && !segments && find_sections(elf, &s);
 	if (!*done_ret)
 		return NULL;

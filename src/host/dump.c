@@ -75,7 +75,7 @@ static const struct {
 	size_t at;
 	struct other other;
 } inside[] = {
-	/* A number of 8 bytes, whose lower two were the format's version once. */
+	/* A magic number of 8 bytes. Old releases used the lower two for the format's version. */
 	{ 2,
 	  { "\x64\x86\x84\x19\x10\x07", "the state of a Firecracker snapshot, not its memory",
 	    "name the memory file of the snapshot (mem_file_path)" } },
@@ -168,7 +168,9 @@ static const struct {
 /* The least size, in bytes, of a flat image that is searched. */
 #define FLAT_LEAST (4UL << 20)
 
-/* Is @head, of a file that begins like none of those, a text? Memory does not begin with text. */
+/*
+ * Is @head the beginning of a text? Call this when no format fits. Memory does not begin with text.
+ */
 static bool is_text(const unsigned char *head, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -266,7 +268,7 @@ struct vl_error *vl_dump_set_flat(struct vl_target *t, struct vl_dump *d, uint64
 	return err ? err : vl_ram_unplaced(t, &piece, 1);
 }
 
-/* The same of a range whose pages are made when they are read. */
+/* The same for a range whose pages are made when they are read. */
 static uint64_t next_packed(const struct vl_target *t, const struct vl_ram *r, uint64_t off)
 {
 	uint64_t at = vl_pages_next(t, r->fd_offset + off);
@@ -382,7 +384,7 @@ void vl_target_note_end(struct vl_target *t, uint64_t end)
 
 static struct vl_error *cut(struct vl_error *err, const char *how, uint64_t have, uint64_t need)
 {
-	/* The file's fault, not the kernel's. */
+	/* The file is at fault, not the kernel. */
 	err->code = VL_ERR_TARGET;
 	vl_error_prefix(err, "the file %s: it ends at byte %" PRIu64 " of %" PRIu64, how, have,
 			need);
@@ -400,7 +402,7 @@ struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err
 	err->code = err->code == VL_ERR_LACKING ? VL_ERR_TARGET : err->code;
 	if (!fstat(d->fd, &st) && (uint64_t)st.st_size < d->size)
 		return cut(err, "was cut short while it was read", (uint64_t)st.st_size, d->size);
-	/* The last byte of memory is the last one of the file, but for d->rest. */
+	/* The memory ends where the file ends, less d->rest. */
 	if (d->end > last->gpa + last->size)
 		return cut(err, "is cut short", d->size,
 			   d->size - d->rest + (d->end - last->gpa - last->size));
@@ -530,7 +532,10 @@ struct vl_error *vl_dump_open_file(const char *path, int *fd_ret, struct stat *s
 	return NULL;
 }
 
-/* A hash, as an attacker chooses most of what it is made of, and as a file's name has an end. */
+/*
+ * The run id is a hash: a file's name has a limited length, and an attacker chooses most of the
+ * input.
+ */
 static void run_id_of(const void *of, size_t len, char ret[VL_RUN_ID])
 {
 	char sum[65];
@@ -541,7 +546,7 @@ static void run_id_of(const void *of, size_t len, char ret[VL_RUN_ID])
 
 void vl_dump_run_id(const struct stat *st, char ret[VL_RUN_ID])
 {
-	/* The time of the last change, too: who writes to a file can set its other times. */
+	/* The hash has the ctime, too: a user who writes to a file can set its other times. */
 	const uint64_t of[] = { st->st_dev,
 				st->st_ino,
 				(uint64_t)st->st_size,

@@ -44,7 +44,7 @@ struct vl_error *vl_dump_load_stream_at(struct vl_target *t, struct vl_dump *d, 
 struct vl_error *vl_dump_find_xen(struct Elf *elf, int fd, uint64_t size, struct vl_facts *ret,
 				  bool *done_ret);
 
-/* Take what is compressed in the file, from @at on, in its place; @more is added to its run id. */
+/* Unpack the file from @at on, and use the result in its place; @more is added to the run id. */
 struct vl_error *vl_dump_unpack(struct vl_target *t, struct vl_dump *d, uint64_t at,
 				const char *more);
 
@@ -56,7 +56,7 @@ struct stat;
 
 /* Open the file @path of a dump. Fills *@st; the caller owns *@fd_ret. */
 struct vl_error *vl_dump_open_file(const char *path, int *fd_ret, struct stat *st);
-/* @fd, which @d owns from now on, and what is known of it (@st) is the file with the memory. */
+/* Make @fd, with status @st, the file with the memory. @d owns it from now on. */
 void vl_dump_set_file(struct vl_target *t, struct vl_dump *d, int fd, const struct stat *st);
 /* The run id of a file. */
 void vl_dump_run_id(const struct stat *st, char ret[VL_RUN_ID]);

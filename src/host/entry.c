@@ -15,7 +15,7 @@
 
 enum field { SEGS, TR, GDT, IDT, CR0, CR4, CS, EIP, STAR, LSTAR, CSTAR, FMASK, NR_FIELDS };
 
-/* The rows of vmstate_x86_cpu that are needed, and the size that each must have. */
+/* The rows of vmstate_x86_cpu that are needed, with the size that each must have. */
 static const struct {
 	const char *name;
 	uint64_t size;

@@ -120,7 +120,7 @@ struct vl_error *vl_facts_take(struct vl_target *t, struct vl_dump *d, struct vl
 	err = vl_index_take_array(ix, sizeof(*f.ranges), VL_FACT_RANGES_MAX, &f.ranges, &f.nr);
 	if (!err)
 		err = vl_registers_take(ix, SIZE_MAX, &f.registers, &f.nr_vcpus);
-	/* Of a file that is cut short, ranges may lie behind its end. */
+	/* In a file that is cut short, ranges may lie behind the end. */
 	if (!err && !is_sound(&f, t->partial ? INT64_MAX : d->size))
 		err = vl_index_bad();
 	if (!err && f.head.flat)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the headers of a dump say: where its memory lies, and the vCPUs' registers. A pass in a box
- * collects it into an index, and what has rights takes it from there.
+ * collects it into an index. The process with rights reads the index.
  */
 #ifndef VLENS_HOST_FACTS_H
 #define VLENS_HOST_FACTS_H
@@ -39,17 +39,17 @@ void vl_facts_deinit(struct vl_facts *f);
 struct vl_error *vl_facts_add(struct vl_facts *f, uint64_t gpa, uint64_t size, uint64_t at);
 /* Append all to @ix. */
 struct vl_error *vl_facts_put(const struct vl_facts *f, struct vl_index *ix);
-/* Append registers alone. */
+/* Append registers only. */
 struct vl_error *vl_registers_put(const struct vl_registers *r, size_t nr, struct vl_index *ix);
 
 /* ---- with rights ---- */
 
 /*
- * Take them from @ix, and check that they are possible for the file of @d. The ranges become the
- * RAM of @t, which is finished; the registers become those of @d.
+ * Take the facts from @ix, and check that the file of @d can have them. The ranges become the RAM
+ * of @t, which is finished; the registers become those of @d.
  */
 struct vl_error *vl_facts_take(struct vl_target *t, struct vl_dump *d, struct vl_index *ix);
-/* Take registers alone, @max at most, and check them. *@ret is malloc'ed. */
+/* Take registers only, @max at most, and check them. *@ret is malloc'ed. */
 struct vl_error *vl_registers_take(struct vl_index *ix, size_t max, struct vl_registers **ret,
 				   size_t *nr_ret);
 

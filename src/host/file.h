@@ -17,14 +17,14 @@ struct vl_waits;
  */
 void vl_target_note_end(struct vl_target *t, uint64_t end);
 /*
- * @err is of the memory of @t: if the file behind it ends before that memory, or has become shorter
- * since it was opened, say so before the reason, which may follow from that. Returns @err.
+ * @err is about the memory of @t. If the file behind it ends before that memory, or was cut since
+ * it was opened, say that first, as it may be the cause. Returns @err.
  */
 struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err);
 
-/* Is the file behind @t read although it is cut short (--partial)? */
+/* May the file behind @t be cut short (--partial)? */
 bool vl_target_is_partial(const struct vl_target *t);
-/* Has the guest memory at @gpa, as its kernel says, that the file behind @t does not have? */
+/* Does the kernel say that there is memory at @gpa which the file behind @t lacks? */
 bool vl_target_lacks(const struct vl_target *t, uint64_t gpa);
 /*
  * The error for such memory, and for a page that a file leaves out: VL_ERR_LACKING if it may be
@@ -39,7 +39,7 @@ struct vl_error *vl_target_missed(struct vl_target *t);
 
 /* The waits for the file of a dump, for deadlines; NULL: @t is a running guest. */
 const struct vl_waits *vl_target_waits(const struct vl_target *t);
-/* Count them in @w, which must outlive @t, and which another process can look at. */
+/* Count the waits in @w, which another process can read. @w must outlive @t. */
 void vl_target_share_waits(struct vl_target *t, struct vl_waits *w);
 
 #endif

@@ -114,7 +114,8 @@ static struct vl_error *index_pieces(struct vl_flattened *f, uint64_t size)
 }
 
 /*
- * Of pieces that overlap, each ends where the next one begins: the later one was written over it.
+ * If pieces overlap, each ends where the next one begins, because the later one was written over
+ * it.
  */
 static void put_in_order(struct vl_flattened *f)
 {
@@ -173,7 +174,7 @@ struct vl_error *vl_flattened_take(struct vl_index *ix, int fd, uint64_t size,
 		end = p->at + p->len;
 	}
 	ret->size = ret->nr ? end : size;
-	/* Without pieces it is the file itself. */
+	/* A file that is not flattened has no pieces. */
 	if (err || !ret->nr)
 		vl_flattened_deinit(ret);
 	return err;

@@ -98,7 +98,7 @@ struct vl_error *vl_host_guest_names(const char *uri, char ***ret, size_t *nr_re
 	for (size_t i = 0, same; i < own.nr; i += same) {
 		for (same = 1; i + same < own.nr && !strcmp(own.names[i + same], own.names[i]);)
 			same++;
-		/* A name that is a domain's, too, means the domain. */
+		/* If a domain has the name, too, it means the domain. */
 		if (same == 1 && !vl_name_is_taken(own.names[i]) &&
 		    !has(all.names, specs, own.names[i]))
 			take_name(&all, own.names[i]);

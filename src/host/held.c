@@ -27,7 +27,7 @@ _Static_assert(sizeof(struct vl_held) == 280, "as in QEMU: no padding");
 /* Bytes of the file: 288 for each vCPU, and QEMU has at most 4096 vCPUs. */
 #define FILE_MAX (2UL << 20)
 
-/* The places of the registers, as in the file. */
+/* The addresses of the registers, as the file has them. */
 struct vl_held_place {
 	char format[16];
 	uint64_t nr;

@@ -35,7 +35,7 @@ struct vl_error *vl_hmp_gpa2hva(const char *text, uint64_t *ret);
 /* All vCPUs in the output of `info registers -a`, in its order. *@ret is malloc'ed. */
 struct vl_error *vl_hmp_registers(const char *text, struct vl_vcpu **ret, size_t *nr_ret);
 
-/* The same with all registers of each: but for kernel_gs_base, which the monitor does not show. */
+/* The same with all registers of each vCPU but kernel_gs_base, which the monitor does not show. */
 struct vl_error *vl_hmp_all_registers(const char *text, struct vl_registers **ret, size_t *nr_ret);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * An index of a file: what a pass over all of its structure finds, so that a page of memory is
- * found at once. The pass believes nothing, but it is much code over what a guest or anyone wrote.
- * So it runs in a process without rights where the target was opened with the means for that, and
- * its index is kept for the next run. An index that comes back is untrusted, as the file is.
+ * found at once. The pass checks all that it reads, but it is much code over data of a guest, or of
+ * an attacker. So it runs in a process without rights where the target was opened with the means
+ * for that, and its index is kept for the next run. An index that comes back is untrusted, as the
+ * file is.
  */
 #ifndef VLENS_HOST_INDEX_H
 #define VLENS_HOST_INDEX_H
@@ -18,16 +19,16 @@
 struct vl_index {
 	unsigned char *data; /* malloc'ed */
 	size_t len, room;
-	size_t at; /* what was taken */
+	size_t at; /* how much was taken */
 };
 
 /*
- * The largest. An index has some bytes for each run of pages, and one that a small file can make
- * large takes memory of several processes, and of the cache.
+ * The most bytes. An index has some bytes for each run of pages. A small file can have many runs,
+ * and each index takes memory of several processes, and space in the cache.
  */
 #define VL_INDEX_MAX (256UL << 20)
 
-/* The pass to make. It gets no more than this, and opens nothing. */
+/* The pass to make. It gets only this, and opens no file. */
 struct vl_index_job {
 	/*
 	 * The kind of index, a word: it changes with the layout, as old ones are kept. NULL: it is
@@ -37,7 +38,7 @@ struct vl_index_job {
 	struct vl_error *(*make)(const struct vl_index_job *job, struct vl_index *ret);
 	int fd;
 	uint64_t at, size;  /* of the file: where it begins, and ends */
-	const char *choice; /* of the user, NULL: none; the run id is another one for each */
+	const char *choice; /* of the user, NULL: none; each has a run id of its own */
 	bool partial;	    /* set by vl_index_open(): a file that is cut short is no error */
 };
 
@@ -54,7 +55,7 @@ void vl_index_deinit(struct vl_index *ix);
 
 /* Append @len bytes. */
 struct vl_error *vl_index_put(struct vl_index *ix, const void *data, size_t len);
-/* Append a number of elements, and them. */
+/* Append the number of elements, then the elements. */
 struct vl_error *vl_index_put_array(struct vl_index *ix, const void *data, size_t nr, size_t size);
 
 /* Take the next @len bytes. False: there are less. */

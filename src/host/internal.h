@@ -162,7 +162,7 @@ struct vl_spec {
 	const char *arg; /* the spec without the prefix */
 	const char *uri; /* libvirt's, or NULL */
 	bool no_such;	 /* set by an open that failed: another driver may have the guest */
-	bool silent;	 /* set with no_such: whoever knows this driver's guests did not answer */
+	bool silent;	 /* set with no_such: this driver could not ask for its guests */
 };
 
 typedef struct vl_error *vl_open_fn(struct vl_target *t, struct vl_spec *s);
@@ -178,7 +178,10 @@ struct vl_driver {
 	struct vl_error *(*list)(const char *uri, void (*fn)(void *ctx, const char *spec),
 				 void *ctx);
 	void (*list_pids)(void (*fn)(void *ctx, pid_t pid), void *ctx);
-	/* Names of guests that another driver lists. Not each is unique, or a valid spec. */
+	/*
+	 * Further names of guests that another driver lists. A name may occur twice, or be no valid
+	 * spec.
+	 */
 	void (*list_names)(void (*fn)(void *ctx, const char *name), void *ctx);
 	bool kept;     /* a keeper may stay for its guests */
 	bool is_path;  /* a path of the host follows the prefix */
@@ -191,8 +194,8 @@ extern const struct vl_driver vl_drivers[];
 vl_open_fn vl_libvirt_open, vl_qemu_open_name, vl_qemu_open, vl_qemu_open_socket, vl_kvm_open,
 	vl_pid_open, vl_dump_open;
 /*
- * Open the only QEMU of this name: libvirt has started none of that name, so that it need not be
- * asked. To load it takes longer than most answers.
+ * Open the only QEMU of this name. libvirt is not asked, as it has started none of that name: to
+ * load it takes longer than most answers.
  */
 vl_open_fn vl_qemu_open_alone;
 void vl_qemu_list_names(void (*fn)(void *ctx, const char *name), void *ctx);

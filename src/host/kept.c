@@ -194,7 +194,9 @@ void vl_kept_end_turn(struct vl_target *t)
 		t->port->end_turn(t->port->ctx);
 		return;
 	}
-	/* A guest's files are removed when its process has ended (tidy.c). A file has none. */
+	/*
+	 * A guest's files are removed when its process has ended (tidy.c). A dump has no process.
+	 */
 	if (t->first_fd >= 0 && !t->pid) {
 		_cleanup_free_ char *name = first_name(t);
 		_cleanup_free_ char *path = name ? vl_run_path("%s.lock", name) : NULL;

@@ -43,9 +43,8 @@ bool vl_is_release(const char *release);
 
 /*
  * Open a file for reading: of @t's run (@key is NULL), or of another directory by @key.
- * vl_file_open() checks it, with the size limit of its kind. Its content about a guest may come
- * from that guest: it is hostile. @t may be NULL for files that are not of a run, in a process with
- * rights.
+ * vl_file_open() checks it, with the size limit of its kind. The content may come from a guest, so
+ * it is hostile. @t may be NULL for files that are not of a run, in a process with rights.
  */
 struct vl_error *vl_kept_open(struct vl_target *t, enum vl_kept kind, const char *key, int *fd_ret,
 			      size_t *size_ret);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* libvirt: loaded when it is needed, asked with a timeout, and its last answers. */
+/*
+ * libvirt: the library, which is loaded when it is needed; questions with a timeout; its last
+ * answers.
+ */
 #ifndef VLENS_HOST_LIBVIRT_H
 #define VLENS_HOST_LIBVIRT_H
 
@@ -108,7 +111,7 @@ void vl_domcache_store(struct vl_target *t, const char *spec, const char *uri, c
 
 /* The lock for looking a domain up at libvirt; see vl_run_lock(). Waits 20 s at most. */
 int vl_domcache_lock(const char *spec, const char *uri);
-/* Release @lock, if it is one; its file goes if nothing is stored of that name. */
+/* Release @lock, if it is one. Its file is removed if nothing is stored under that name. */
 void vl_domcache_unlock(const char *spec, const char *uri, int lock);
 
 /* A timeout for calls into a library that has none. */

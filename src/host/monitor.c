@@ -10,16 +10,19 @@
 #include "../base/dirs.h"
 
 #define MS 1000000ULL
-/* For all tools before us. A turn takes some milliseconds, one with a first attach 100 ms. */
+/*
+ * The longest wait for the tools before us. A turn takes some milliseconds, or 100 ms with a first
+ * attach.
+ */
 #define TURN_TIMEOUT_NS (20 * VL_NSEC_PER_SEC)
-/* For one of these tools to begin its turn, or to end it. */
+/* The longest wait until one of these tools begins or ends its turn. */
 #define STEP_TIMEOUT_NS (5 * VL_NSEC_PER_SEC)
-/* For a greeting, of all sockets together, when clients other than tools have them. */
+/* The longest wait for a greeting of any socket, while other programs are connected. */
 #define GREETING_TIMEOUT_NS (1500 * MS)
 #define FIRST_GREETING_NS (100 * MS)
 /* Notes of other tools that are older than this are stale. */
 #define FRESH_NS VL_NSEC_PER_SEC
-/* For all that is asked in one turn: `info mtree -f` takes a millisecond. */
+/* The longest time for all commands of one turn: `info mtree -f` takes a millisecond. */
 #define TALK_TIMEOUT_NS (10 * VL_NSEC_PER_SEC)
 
 void vl_monitor_init(struct vl_monitor *m)
@@ -95,7 +98,7 @@ static void remember(struct vl_target *t, int lock, const char *key)
 	vl_turn_store(lock, &turn);
 }
 
-/* The error for monitors that all have other clients. */
+/* The error when each monitor is busy with another client. */
 static struct vl_error *busy(const struct vl_target *t, const struct vl_monitor *m)
 {
 	pid_t holder = 0;
@@ -120,7 +123,7 @@ vl_monitor_bind(struct vl_target *t, struct vl_monitor *m, const struct vl_qmp_a
 		return NULL;
 	if (has_key)
 		m->lock = vl_run_lock(STEP_TIMEOUT_NS / MS, key);
-	/* The tool that held the lock meanwhile has left a note by now, or hangs. */
+	/* By now the tool that holds the lock has left a note, or it hangs. */
 	if (has_key && remembered(t, key)) {
 		hang_up(t, m);
 		return NULL;
@@ -200,7 +203,7 @@ struct turns {
 	struct vl_error *failed[VL_QEMU_MONITORS + 1]; /* these are not tried again */
 	struct vl_error *silent; /* a socket that is no monitor's, or stopped */
 	uint64_t own;		 /* ns that we have waited for a greeting */
-	uint64_t together;	 /* ns that all tools have, over all sockets, as of this round */
+	uint64_t together;	 /* ns that all tools have, over all sockets, up to this round */
 	uint64_t spoke;		 /* when a socket last greeted a tool */
 	bool hopeful;		 /* a socket is not known to be silent */
 	bool others;		 /* other tools hold the lock of a socket */

@@ -17,19 +17,19 @@
  */
 struct vl_error *vl_notes_registers(Elf *elf, struct vl_registers **ret, size_t *nr_ret);
 
-/* The same of @len bytes of notes. Those that are cut off count for nothing. */
+/* The same for @len bytes of notes. Notes that are cut off are left out. */
 struct vl_error *vl_notes_read(const void *notes, size_t len, struct vl_registers **ret,
 			       size_t *nr_ret);
 
 /*
- * How many pages of the file changed while it was made, as vlens dump notes it: UINT64_MAX if it
- * does not know; 0: none, or nothing is noted.
+ * How many pages of the file changed while it was made, as vlens dump notes it: UINT64_MAX: their
+ * number is not known; 0: none, or the file has no such note.
  */
 uint64_t vl_notes_moved(Elf *elf);
 
-/* What a reader needs of @r; EFER is not in it, and 0. */
+/* The part of @r that a reader needs. @r has no EFER, so it is 0. */
 struct vl_vcpu vl_vcpu_of(const struct vl_registers *r);
-/* The same of @nr registers: *@ret is malloc'ed; NULL: there are none. */
+/* The same for the registers of @nr vCPUs: *@ret is malloc'ed; NULL: there are none. */
 struct vl_error *vl_vcpus_of(const struct vl_registers *r, size_t nr, struct vl_vcpu **ret);
 
 #endif

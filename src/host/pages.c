@@ -8,8 +8,8 @@
 #include "internal.h"
 
 /*
- * Pages that are kept: page tables are walked entry by entry. A page has one place, by its number.
- * Readers and snapshots keep the pages that they have read themselves.
+ * Pages that are kept: page tables are walked entry by entry. A page's number gives the one slot
+ * that may hold it. Readers and snapshots keep the pages that they have read themselves.
  */
 #define KEPT 64
 

@@ -2,8 +2,8 @@
 /*
  * Memory that is not in a dump's file as it is: compressed, or in pieces anywhere. Its ranges have
  * neither a descriptor nor an address (struct vl_ram: fd is -1, hva is 0), and each page is made
- * when it is read. What makes it reads bytes that a guest wrote, so it runs only in a process
- * without rights: in a worker, which inherits the source by its fork, and not in the broker.
+ * when it is read. That code reads bytes that a guest wrote, so it runs only in a process without
+ * rights: in a worker, which inherits the source by its fork, and not in the broker.
  */
 #ifndef VLENS_PAGES_H
 #define VLENS_PAGES_H
@@ -27,7 +27,8 @@ struct vl_pages_ops {
 	struct vl_error *(*read)(void *ctx, uint64_t gpa, void *buf);
 	/*
 	 * The first page at or behind @gpa that may be other than zeros; UINT64_MAX: none. Must be
-	 * cheap. Not in the box only: it may use what the open of the file has read. NULL: @gpa.
+	 * cheap. The broker calls it, too, so it may use only what the open of the file has read.
+	 * NULL: @gpa.
 	 */
 	uint64_t (*next)(void *ctx, uint64_t gpa);
 	/*

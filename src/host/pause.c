@@ -29,8 +29,8 @@
 #include "proc.h"
 
 /*
- * How long to wait for our turn. Twenty tools that make a first attach at once hold the guest
- * one after the other, each several times. A tool that waits does not hold the guest.
+ * How long to wait for our turn. Twenty tools that make a first attach at once hold the guest one
+ * after the other, each several times. A waiting tool does not hold the guest.
  */
 #define LOCK_TIMEOUT_NS (20 * VL_NSEC_PER_SEC)
 /* How long all threads of the process may take to stop. */
@@ -299,10 +299,10 @@ static struct vl_error *begin(struct vl_target *t)
 		t->pause_ours = true;
 		return NULL;
 	}
-	/* In each case the guest stood still for this time. */
+	/* The guest stood still for this time in each case. */
 	account(t, vl_guard_holds(t->guard) ? vl_now_ns() : forced_at(t));
 	if (!err) {
-		/* We took so long to pause that the guard has given up on us. */
+		/* The pause took so long that the guard has ended it. */
 		if (vl_target_freezes(t))
 			vl_guard_signal(t, SIGCONT);
 		else

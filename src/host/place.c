@@ -31,7 +31,7 @@ struct chunk {
 	uint64_t at, size;
 };
 
-/* The placements are made one after the other, until that which is asked for. */
+/* The placements are made in order, up to the one that is asked for. */
 struct maker {
 	unsigned int left; /* before that one */
 	struct vl_placement *ret;
@@ -43,7 +43,10 @@ static void add_extent(struct vl_placement *p, uint64_t at, uint64_t size, uint6
 		p->extents[p->nr++] = (struct vl_extent){ at, size, gpa };
 }
 
-/* Chunks that follow each other from address 0 on, but for the hole. True: it is the one. */
+/*
+ * Place the chunks one behind the other, from address 0 on, with the hole between. True: this is
+ * the placement that is asked for.
+ */
 static bool make(struct maker *m, const struct chunk *c, size_t nr, uint64_t hole)
 {
 	uint64_t pos = 0;
@@ -180,7 +183,7 @@ static void unmap(struct vl_target *t)
 	}
 }
 
-/* Add what of the flat memory's range @f is in @e. */
+/* Add the part of the flat memory's range @f that is in @e. */
 static void add_range(struct vl_target *t, size_t f, const struct vl_extent *e)
 {
 	struct vl_ram r = t->flat[f];

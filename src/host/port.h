@@ -17,7 +17,10 @@ struct vl_held;
 struct vl_kernel_source;
 struct vl_quiesce;
 
-/* The page at @gpas[@i] is at @page, until the function returns. It reads no memory of a guest. */
+/*
+ * The page at @gpas[@i] is at @page until the function returns. The function reads no memory of a
+ * guest.
+ */
 typedef void vl_page_visit_fn(void *ctx, size_t i, const void *page);
 
 struct vl_target_port {
@@ -101,8 +104,8 @@ void vl_target_set_account(struct vl_target *t, const struct vl_pause_account *a
 unsigned int vl_target_pause_depth(const struct vl_target *t);
 
 /*
- * Read @nr pages, and let @fn look at each, in ascending order of @i. While it looks at some, the
- * next ones are read where another process reads for us. @room is space for @room_nr pages.
+ * Read @nr pages, and let @fn look at each, in ascending order of @i. If another process reads for
+ * us, it reads the next pages meanwhile. @room is space for @room_nr pages.
  */
 struct vl_error *vl_target_visit_pages(struct vl_target *t, const uint64_t *gpas, size_t nr,
 				       vl_page_visit_fn *fn, void *ctx, void *room, size_t room_nr);

@@ -77,7 +77,7 @@ int vl_proc_open_mapped(pid_t pid, const struct vl_vma *vma);
  */
 int vl_proc_all_stopped(pid_t pid);
 
-/* Is a stop of @pid under way? On a busy host it takes time until all threads have stopped. */
+/* Is a stop of @pid under way? On a busy host some time passes until all threads have stopped. */
 bool vl_proc_is_stopping(pid_t pid);
 
 /* The error for a process that cannot be read, by errno @err. */

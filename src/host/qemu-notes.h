@@ -9,7 +9,7 @@
 #include "qmp.h"
 #include "target.h"
 
-/* Let QEMU write the dump: *@fd_ret is the caller's. It stops the vCPUs meanwhile. */
+/* Let QEMU write the dump: *@fd_ret is the caller's. QEMU stops the vCPUs meanwhile. */
 struct vl_error *vl_qemu_dump_notes(struct vl_qmp *qmp, int *fd_ret);
 
 /* The vCPUs in the dump @fd, in the order of its notes. *@ret is malloc'ed. */

@@ -86,8 +86,8 @@ static unsigned char *mapped(struct vl_target *t, const struct vl_ram *r)
 }
 
 /*
- * Was all that was read from mappings guest memory? imee.ko's mappings show zeros where it
- * has no page. After that all of them are unmapped for system calls, which give an error.
+ * Was all that was read from mappings guest memory? imee.ko's mappings show zeros where it has no
+ * page. If they did, unmap all of them: system calls give an error instead.
  */
 static bool maps_hold(struct vl_target *t)
 {
@@ -332,7 +332,7 @@ void vl_target_share_waits(struct vl_target *t, struct vl_waits *w)
 	t->waits = w;
 }
 
-/* The same while we read: NULL, memory of a running guest is there at once. */
+/* The waits to count during a read. NULL: the memory of a running guest is there at once. */
 static struct vl_waits *waits_of(struct vl_target *t)
 {
 	if (t->pid)
@@ -412,7 +412,7 @@ const void *vl_target_page(struct vl_target *t, uint64_t gpa)
 {
 	const struct vl_ram *r = vl_ram_find(t, gpa);
 
-	/* Not of imee.ko's mappings: they can show zeros, and are then unmapped. */
+	/* Leave out imee.ko's mappings: they can show zeros, and are then unmapped. */
 	if (!r || gpa - r->gpa > r->size - VL_PAGE_SIZE || vl_ram_by_kmod(t) || !mapped(t, r))
 		return NULL;
 	return mapped(t, r) + (gpa - r->gpa);

@@ -21,7 +21,9 @@
 
 #define CACHE_HEADER "vlens-ram 1\n"
 #define CACHE_MAX (1U << 20)
-/* For all questions together. A machine has some ten ranges, and each takes a millisecond. */
+/*
+ * The longest time for all questions. A machine has some ten ranges, and each takes a millisecond.
+ */
 #define BUILD_TIMEOUT_NS (10 * VL_NSEC_PER_SEC)
 
 /* The file behind @vma, opened once for each target. NULL: out of memory. */
@@ -196,7 +198,7 @@ struct vl_error *vl_rammap_by_kmod(struct vl_target *t)
 				     why->hint ? why->hint : "see imee(4)");
 	err = vl_kmod_slots(m, &slots, &nr);
 	for (size_t i = 0; !err && i < nr; i++) {
-		/* No file: imee.ko maps any backing. */
+		/* Note no file: imee.ko maps any backing. */
 		struct vl_ram r = {
 			slots[i].gpa, slots[i].size, slots[i].hva, -1, 0, VL_PAGE_SIZE
 		};
@@ -328,7 +330,9 @@ struct vl_error *vl_rammap_build(struct vl_target *t, vl_hmp_fn *hmp, void *ctx)
 	struct vl_error *err;
 	size_t nr;
 
-	/* First: without the right to this, all else fails, with worse messages. */
+	/*
+	 * Read the mappings first: without that right all else fails, with less helpful messages.
+	 */
 	err = vl_maps_open(&maps, t->pid);
 	if (!err)
 		err = hmp(ctx, "info mtree -f", &text);

@@ -142,11 +142,14 @@ static struct vl_error *take_blocks(struct vl_cursor *c, uint64_t total)
 
 	if (s->nr_blocks || c->leaves)
 		return vl_damaged_at(c, "it has two lists of memory");
-	/* Each page is in it, be it as a byte of zero. */
+	/* The stream has each page, if only as a byte of zero. */
 	if (total / VL_PAGE_SIZE > s->bytes.size / sizeof(uint64_t) ||
 	    total / VL_PAGE_SIZE > VL_STREAM_PAGES_MAX)
 		return vl_cut_off(c);
-	/* Not touched before a page is found: a guest that is mostly zeros costs little. */
+	/*
+	 * This memory is first touched when a page is found: a guest that is mostly zeros costs
+	 * little.
+	 */
 	if (!c->mapped) {
 		c->leaves = calloc(total / VL_PAGE_SIZE / VL_LEAF + 1, sizeof(*c->leaves));
 		if (!c->leaves)
@@ -226,7 +229,10 @@ static struct vl_error *take_page(struct vl_cursor *c, uint64_t head)
 
 #define AGAIN_HINT "save the guest without that"
 
-/* What a page of the block of the last one has in front of it, and a page of one byte behind. */
+/*
+ * The bytes in front of a page whose block is that of the last page. FILLED: with the byte behind
+ * them that fills the page.
+ */
 #define HEAD 8UL
 #define FILLED_SIZE (HEAD + 1)
 
@@ -418,7 +424,7 @@ static struct vl_error *take_command(struct vl_cursor *c)
 	len = (unsigned)p[2] << 8 | p[3];
 	if (cmd == CMD_POSTCOPY_ADVISE && len == 16) {
 		err = vl_take(c, 16, &p);
-		/* Blocks of huge pages would have the size of these in the list. */
+		/* If blocks had huge pages, the list would have their size. */
 		if (err || vl_be64(p) == VL_PAGE_SIZE)
 			return err;
 	}
@@ -502,7 +508,10 @@ static struct vl_error *take_sections(struct vl_cursor *c)
 			err = vl_take32(c, &id);
 			if (!err && id != c->ram_id)
 				err = vl_damaged_at(c, "a section ends as another one");
-			/* Old machines have none: then the next section ends the memory. */
+			/*
+			 * Streams of old machines have no footer: then the next section ends the
+			 * memory.
+			 */
 			if (!err && c->ram_ended)
 				return NULL;
 			break;

@@ -300,7 +300,7 @@ static struct vl_error *read_devices(struct vl_stream *s, struct state *st, json
 
 		if (strcmp(text_of(dev, "name"), "cpu"))
 			continue;
-		/* Some of a machine's vCPUs would be taken for all. */
+		/* With some vCPUs missing, the others would pass for all. */
 		if (!read_cpu(st, dev, &s->registers[s->nr_vcpus], &efer)) {
 			s->nr_vcpus = 0;
 			break;

@@ -89,7 +89,7 @@ struct vl_error *vl_stream_put(const struct vl_stream *s, struct vl_index *ret)
 	return err;
 }
 
-/* The pass has checked this of the file; a process that was taken over may have not. */
+/* The pass has checked this, but the process that made it may have been taken over by the file. */
 static bool is_sound(const struct vl_stream *s, const uint64_t *sizes)
 {
 	uint64_t end = 0, total = 0;

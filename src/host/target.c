@@ -182,7 +182,7 @@ const char *vl_target_run_id(struct vl_target *t)
 
 	if (t->run_id[0])
 		return t->run_id;
-	/* After the next boot of the host, pid and start time can be the same. */
+	/* After a reboot of the host, another process can have the same pid and start time. */
 	if (vl_proc_line("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)) < 0)
 		boot[0] = '\0';
 	snprintf(t->run_id, sizeof(t->run_id), "qemu-%d-%" PRIu64 "-%.8s", (int)t->pid,
@@ -206,7 +206,7 @@ struct vl_kmod *vl_target_kmod(struct vl_target *t, const struct vl_error **why_
 	return t->kmod;
 }
 
-/* Times 40 ms: a pause of ours ends within 0.9 s (guard.h), most within milliseconds. */
+/* In units of 40 ms: a pause of ours ends within 0.9 s (guard.h), most within milliseconds. */
 #define STOPPED_LOOKS 25
 
 bool vl_target_is_stopped(struct vl_target *t)

@@ -80,9 +80,8 @@ struct vl_ram {
 
 /*
  * Can a live guest's range be mapped without a risk of SIGBUS? A file without a seal against
- * shrinking can be truncated by any process that has it open; QEMU seals its memfds. In
- * hugetlbfs a page that the guest never touched takes one from the host's pool, which may be
- * empty.
+ * shrinking can be truncated by any process that has it open; QEMU seals its memfds. In hugetlbfs a
+ * touch of a page that the guest never touched takes one from the host's pool, which may be empty.
  */
 bool vl_ram_mappable(const struct vl_ram *r);
 
@@ -186,11 +185,11 @@ const struct vl_ram *vl_target_ram(const struct vl_target *t, size_t *nr_ret);
 const char *vl_target_ram_file(const struct vl_target *t, size_t i);
 
 /*
- * The state of every vCPU, in the order of their numbers. The source is the dump's notes, or the
- * imee.ko if it has the guest, which takes microseconds and stops nothing, or else the
- * monitor, which cannot be asked while the target is frozen. *@ret is malloc'ed. A monitor that
- * refuses `info registers` is asked for the notes of a dump, which stops the vCPUs for about a
- * millisecond; that counts as a pause.
+ * The state of every vCPU, in the order of their numbers. The source is the dump's notes, or
+ * imee.ko if it has the guest, which takes microseconds and stops nothing, or else the monitor,
+ * which cannot be asked while the target is frozen. *@ret is malloc'ed. A monitor that refuses
+ * `info registers` is asked for the notes of a dump, which stops the vCPUs for about a millisecond;
+ * that counts as a pause.
  */
 struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size_t *nr_ret);
 
@@ -229,12 +228,12 @@ struct vl_placement {
 bool vl_target_placement(const struct vl_target *t, unsigned int i, struct vl_placement *ret);
 
 /*
- * Place the memory by placement @i; 0: undo that. Call this before RAM is mapped by others. What
- * the placement leaves out is not RAM any more.
+ * Place the memory by placement @i; 0: undo that. Call this before RAM is mapped by others. Pieces
+ * that the placement leaves out are no longer RAM.
  */
 struct vl_error *vl_target_place(struct vl_target *t, unsigned int i);
 
-/* The bytes behind the last whole page of a flat image: they are not read. */
+/* The number of bytes behind the last whole page of a flat image, which are not read. */
 uint64_t vl_target_remainder(const struct vl_target *t);
 
 /*
@@ -244,14 +243,15 @@ uint64_t vl_target_remainder(const struct vl_target *t);
 bool vl_target_shortfall(const struct vl_target *t, uint64_t *has_ret, uint64_t *of_ret);
 
 /*
- * The pages of a file that the guest changed while the file was made, as vlens dump notes it: such
- * a file is of several moments. UINT64_MAX: not known how many. 0: none, or no word of it.
+ * The number of pages that the guest changed while a file was made, as vlens dump notes it: such a
+ * file is of several moments. UINT64_MAX: their number is not known. 0: none, or the file has no
+ * such note.
  */
 uint64_t vl_target_moved(const struct vl_target *t);
 
 /*
- * The first byte at or behind @off of the range that the file behind it holds: what it skips is a
- * hole, and reads as zeros. Rounded down to a page; r->size: there is none.
+ * The offset, rounded down to a page, of the first byte at or behind @off of the range that the
+ * file holds. The bytes before it are a hole, and read as zeros. r->size: there is none.
  */
 uint64_t vl_ram_next_data(const struct vl_target *t, const struct vl_ram *r, uint64_t off);
 
@@ -331,7 +331,7 @@ struct vl_target_info {
  */
 void vl_target_info(struct vl_target *t, struct vl_target_info *ret);
 
-/* What helps if the guest has not booted: the hint of an error. */
+/* The hint of an error for a guest that has not booted. */
 const char *vl_target_wait_hint(const struct vl_target *t);
 
 /*
@@ -344,8 +344,8 @@ bool vl_target_is_stopped(struct vl_target *t);
 void vl_target_paused_reset(struct vl_target *t);
 
 /*
- * Release the monitor, which talks to one client at a time, for others. It is taken again when it
- * is needed.
+ * Close the connection to the monitor, which talks to one client at a time. It is opened again when
+ * it is needed.
  */
 void vl_target_rest(struct vl_target *t);
 

@@ -284,7 +284,10 @@ void vl_tidy_cache(const char *key)
 	each_file(dir, NULL, count_file, &all);
 	if (all.total > CACHE_LIMIT)
 		qsort(all.g, all.nr, sizeof(*all.g), by_use);
-	/* A removed file stays usable where it is open or mapped; else it is made again. */
+	/*
+	 * A removed file stays usable for a process that has it open. Other processes make it
+	 * again.
+	 */
 	for (size_t i = 0; i < all.nr && all.total > CACHE_LIMIT; i++) {
 		if (!strcmp(all.g[i].key, key))
 			continue;

@@ -29,15 +29,15 @@ _Static_assert(sizeof(struct group) == 80, "as VMware lays it out");
 #define TAG_SIZE(tag) ((tag)&0x3f)
 #define TAG_INDICES(tag) ((tag) >> 6 & 3)
 #define TAG_NAME(tag) ((tag) >> 8)
-/* These sizes mean a block, whose size, in the file and in memory, and padding follow. */
+/* These sizes mean a block. Its size in the file, its size in memory and its padding follow. */
 #define BLOCK_COMPRESSED 62
 #define BLOCK 63
 
 static const uint32_t magics[] = {
 	0xbed2bed2, /* a checkpoint */
-	0xbed3bed3, /* a part of one */
-	0xbad1bad1, /* one that was restored */
-	0xbad2bad2, /* one that must not be */
+	0xbed3bed3, /* a partial checkpoint */
+	0xbad1bad1, /* a checkpoint that was restored */
+	0xbad2bad2, /* a checkpoint that must not be restored */
 };
 
 #define GROUPS_MAX 1024
