@@ -30,7 +30,7 @@ static bool in_text(const struct vl_text *text, uint64_t va)
 
 /* --- addresses that the code takes --- */
 
-/* Offsets in the image of what the code takes the address of: a bit for each. */
+/* A bit for each offset in the image whose address the code takes. */
 struct taken {
 	unsigned char *bits;
 	size_t len; /* of the image */
@@ -47,7 +47,7 @@ static bool is_taken(const struct taken *t, uint64_t at)
 	return at < t->len && t->bits[at / 8] >> at % 8 & 1;
 }
 
-/* Note what the code takes the address of, where that is a number in it, or RIP-relative. */
+/* Note the addresses that the code takes, as a number in it or relative to RIP. */
 static bool find_taken(const struct vl_export_part *all, const struct vl_text *text,
 		       struct taken *ret)
 {
@@ -91,7 +91,7 @@ static const struct bug_form bug_forms[] = {
 
 /* What an entry leads to. */
 enum bug {
-	BUG_NONE, /* it is no entry */
+	BUG_NONE, /* not an entry */
 	BUG_STOP, /* ud2 or ud1, which stop the kernel */
 	/*
 	 * Code of the kernel's start, which lies behind its data, and may be freed; or, of those
@@ -172,9 +172,9 @@ void vl_exports_find_bugs(const unsigned char *image, size_t len, uint64_t va,
 	if (!find_taken(all, text, &taken))
 		return;
 	/*
-	 * The one with the most entries, as other tables can look like a short one. The code takes
-	 * the addresses of both its ends (find_bug()): memory of the image that the kernel freed
-	 * can hold a longer one, which any process put there.
+	 * Take the table with the most entries, as other tables can look like a short one. The code
+	 * must take the addresses of both its ends (find_bug()): freed memory of the image can hold
+	 * a longer table, which any process wrote there.
 	 */
 	for (size_t at = 0; at + 4 <= len; at += next) {
 		next = 4;
@@ -185,7 +185,7 @@ void vl_exports_find_bugs(const unsigned char *image, size_t len, uint64_t va,
 			size_t from = at, size;
 			uint32_t nr = bugs_at(all, text, f, at, &size);
 
-			/* Skip what was examined already, so that the search stays linear. */
+			/* Skip the entries that were examined, so that the search stays linear. */
 			if (size / f->step >= BUGS_MIN && size > next)
 				next = size;
 			if (nr <= best)

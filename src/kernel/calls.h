@@ -4,8 +4,8 @@
 #define VLENS_CALLS_H
 
 /*
- * The name of the handler of system call @name on x86-64, without its prefix (__x64_sys_): @name,
- * but for those whose handler has, or once had, another name.
+ * The name of the handler of system call @name on x86-64, without its prefix (__x64_sys_). It is
+ * @name, except for calls whose handler has, or had, another name.
  */
 const char *vl_call_handler(const char *name);
 

@@ -12,7 +12,7 @@
 /* More variables than the witnesses have. */
 #define MAX_DATA 256
 
-/* A function that is found by its calls can show others, so many times. */
+/* A function that is found by its calls can show other functions. So many rounds follow. */
 #define ROUNDS 4
 
 /* What the witnesses of a variable have said. */
@@ -26,7 +26,7 @@ struct search {
 	const struct vl_kernel *k;
 	const struct vl_text *text;
 	bool up;			     /* a kernel for one CPU */
-	const struct vl_data_witness *asked; /* those of one function */
+	const struct vl_data_witness *asked; /* the statements of one function */
 	size_t nr_asked;
 	struct found found[MAX_DATA];
 	size_t nr;
@@ -71,7 +71,7 @@ static struct vl_error *too_long(void)
 	return vl_error_new(VL_ERR_FAULT, "it takes too long to find the kernel's variables");
 }
 
-/* A look for a line of a function; @number is at its @. */
+/* The search for a line of a function; @number is the one at the pattern's @. */
 struct look {
 	const struct vl_layout *known;
 	const char *pattern;
@@ -102,7 +102,10 @@ static bool has_line(const struct search *s, uint64_t va, const char *pattern, u
 #define START_ALIGN 16
 #define START_REACH 128
 
-/* Ask the functions whose code has the bytes of @c, near their starts: not all starts are known. */
+/*
+ * Ask the functions that have the bytes of @c in their code, near the start: not all starts are
+ * known.
+ */
 static struct vl_error *ask_callers(struct search *s, const struct vl_data_callee *c,
 				    struct vl_deadline deadline)
 {
@@ -159,7 +162,7 @@ static int by_address(const void *a, const void *b)
 	return x->address < y->address ? -1 : x->address > y->address;
 }
 
-/* Put what was found among the symbols of @s, in the order of the addresses. */
+/* Insert the symbols that were found into @s, in the order of the addresses. */
 static struct vl_error *merge(struct vl_symbols *s, struct found *found, size_t nr)
 {
 	struct vl_symbols all = { .base = s->base };

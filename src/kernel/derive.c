@@ -69,8 +69,8 @@ static size_t plain_at(const char *line, bool power, int64_t *ret)
 }
 
 /*
- * Do what stands in braces behind @pattern's hole (derive.h); its last character. NULL: a field is
- * not known, or the number cannot be one.
+ * Apply the operation in braces behind @pattern's hole (derive.h). Returns its last character.
+ * NULL: a field is not known, or the number cannot be an offset.
  */
 static const char *adjust(const struct vl_layout *known, const char *pattern, int64_t *ret)
 {
@@ -269,7 +269,7 @@ static struct vl_error *ask_table(struct derivation *d, const struct vl_witnesse
 	return NULL;
 }
 
-/* After a round: what is known from now on. True: it is other than before. */
+/* After a round: take over the offsets that it has found. True: one is new, or differs. */
 static bool conclude(struct derivation *d)
 {
 	bool changed = false;
@@ -287,7 +287,7 @@ static bool conclude(struct derivation *d)
 	return changed;
 }
 
-/* What follows from another field, because programs see the structure, too. */
+/* Fields that follow from another one, because the structure is part of the ABI. */
 static void add_sums(struct vl_layout *l)
 {
 	/* struct new_utsname, include/uapi/linux/utsname.h: six names of 65 bytes */
@@ -301,7 +301,7 @@ static void add_sums(struct vl_layout *l)
 
 		if (!vl_has(l, uts[i]))
 			continue;
-		/* They contradict each other: none is known. */
+		/* The witnesses contradict each other: none of the fields is known. */
 		if (at < 0 || (first != VL_NO_FIELD && at != first)) {
 			for (size_t j = 0; j < ARRAY_SIZE(uts); j++)
 				l->offset[uts[j]] = VL_NO_FIELD;

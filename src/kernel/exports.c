@@ -142,7 +142,7 @@ static bool find_records(const struct vl_export_part *all, struct vl_deadline de
 					(struct vl_export_part){ all->at + at, len, all->va + at };
 				return true;
 			}
-			/* Of too many, none are looked at again. */
+			/* With too many candidates, none is examined again. */
 			if (nr < RECORDS_MIN)
 				len = 4;
 		}
@@ -387,7 +387,7 @@ static void add_entry(struct builder *b, const struct vl_text *text)
 		add(b, text->va + (uint64_t)(start - text->bytes), "", "entry_SYSCALL_64");
 }
 
-/* Does what is before @p end a function, or pad it? */
+/* Do the bytes before @p end a function, or pad it? */
 static bool is_behind_end(const unsigned char *p)
 {
 	/* int3, nop, the end of a long nop; ret; the end of a branch of 4 bytes back or ahead */
@@ -395,8 +395,8 @@ static bool is_behind_end(const unsigned char *p)
 }
 
 /*
- * Starts of functions: where a call leads, behind the end of another. A call in other code's bytes
- * is possible, and cuts a function in two.
+ * The start of a function is an address that a call leads to, behind the end of another function. A
+ * call in other code's bytes is possible, and cuts a function in two.
  */
 static bool add_starts(struct builder *b, const struct vl_text *text)
 {
@@ -435,7 +435,7 @@ static int by_address(const void *a, const void *b)
 	return x->name_at < y->name_at ? -1 : x->name_at > y->name_at;
 }
 
-/* Put them in the order of their addresses, without those that have no name but another has. */
+/* Sort the symbols by address. Where one of several at an address has a name, drop the nameless. */
 static bool sort(struct vl_symbols *s)
 {
 	_cleanup_free_ struct place *all = malloc(s->nr * sizeof(*all));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a kernel without a table of symbols (no CONFIG_KALLSYMS) still has names for: what it
- * exports to modules, and its system calls, by their numbers. Both are tables in its constants, and
- * are recognized by their content.
+ * The names that a kernel without a table of symbols (no CONFIG_KALLSYMS) still has: of the symbols
+ * that it exports to modules, and of its system calls, by their numbers. Both are tables in its
+ * constants, and are recognized by their content.
  */
 #ifndef VLENS_EXPORTS_H
 #define VLENS_EXPORTS_H
@@ -37,9 +37,9 @@ bool vl_exports_find(const unsigned char *image, size_t len, uint64_t va,
 		     struct vl_exports *ret);
 
 /*
- * Find the table of warnings. The kernel notes in it which were shown: it is among the variables,
- * the others are among the constants. So it is known by the code, which takes the addresses of its
- * ends.
+ * Find the table of warnings. The kernel marks in it the warnings that it has shown, so this table
+ * is among the variables, and the others are among the constants. It is recognized by the code,
+ * which takes the addresses of its ends.
  */
 void vl_exports_find_bugs(const unsigned char *image, size_t len, uint64_t va,
 			  const struct vl_text *text, struct vl_deadline deadline,

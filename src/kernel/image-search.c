@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Search the bytes of an image for what its symbols do not name. */
+/* Searches the bytes of an image for parts that no symbol names. */
 #include "image-search.h"
 
 #include <string.h>
@@ -10,8 +10,8 @@
 #define BTF_MIN (64U << 10)
 
 /*
- * The kernel's own types have this name. Those of a module, whose file may have been in memory of
- * the image that was freed, refer to it.
+ * The kernel's own types have this name. Types of a module refer to it. A module's file may lie in
+ * freed memory of the image.
  */
 static bool names_tasks(const unsigned char *strings, size_t len)
 {
@@ -152,7 +152,7 @@ static bool is_pointed_to(const struct vl_image *img, uint64_t va)
 	return false;
 }
 
-/* More pages that look like the table are made by a hostile guest. */
+/* Only a hostile guest has more pages that look like the table. */
 #define TOPS_MAX 16
 
 void vl_image_search_root(struct vl_image *img, const struct vl_image_tables *t)

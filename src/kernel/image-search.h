@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a kernel without symbols of data does not name: it is searched for in the bytes of its
- * image, by its form. vl_image_search_btf() (image.h) is such a search, too.
+ * Searches the image of a kernel without symbols of data for the parts that such symbols would
+ * name, by their form. vl_image_search_btf() (image.h) is such a search, too.
  */
 #ifndef VLENS_IMAGE_SEARCH_H
 #define VLENS_IMAGE_SEARCH_H

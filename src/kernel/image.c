@@ -10,9 +10,9 @@
 #include "kernel.h"
 
 #define PMD_SIZE (2UL << 20)
-/* Larger than any kernel seen so far (60 MiB), small enough to map. */
+/* The largest image. Kernels have up to 60 MiB so far; so much can be mapped. */
 #define IMAGE_MAX (512UL << 20)
-/* Less than all of a kernel, more than what page-table isolation shows to user mode. */
+/* The smallest image: less than any kernel, more than page-table isolation shows to user mode. */
 #define IMAGE_LEAST (4UL << 20)
 
 bool vl_target_read_entry(void *target, uint64_t gpa, uint64_t *ret)
@@ -144,7 +144,7 @@ static struct run run_at(struct tables *t, const struct vl_pgtable *pt, uint64_t
 	return run;
 }
 
-/* What to read of the image: a set of these. */
+/* The parts of the image to read: a set of these. */
 enum { CONSTANTS = 1, VARIABLES = 2 };
 
 /* Read the parts of the image that are of @kinds. The number of bytes that are mapped. */
@@ -154,7 +154,7 @@ static uint64_t read_image(struct tables *t, const struct vl_pgtable *pt,
 	uint64_t va = img->base, mapped = 0;
 
 	while (va < img->end && !vl_late(deadline)) {
-		/* Up to the next 2 MiB, so that the deadline is looked at. */
+		/* Read up to the next 2 MiB only, so that the deadline is checked. */
 		struct run run = run_at(t, pt, va, PMD_SIZE - (va & (PMD_SIZE - 1)));
 
 		if (run.len && (kinds & (run.constant ? CONSTANTS : VARIABLES)))
@@ -360,7 +360,9 @@ static bool find_constants(struct vl_image *img, const struct vl_pgtable *pt, st
 	return true;
 }
 
-/* Find what is in the variables: the table of warnings, which has their state, and the root. */
+/*
+ * Find the parts among the variables: the table of warnings, which has their state, and the root.
+ */
 static void find_variables(struct vl_image *img, const struct vl_pgtable *pt, struct tables *tables,
 			   struct vl_deadline deadline)
 {
@@ -446,7 +448,7 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 	if (!found) {
 		err = no_symbols(img);
 		vl_image_destroy(img);
-		/* The kernel was seen: another look finds no more. */
+		/* The kernel was found without them: another try finds no more. */
 		if (mapped >= IMAGE_LEAST && !vl_late(deadline))
 			err->code = VL_ERR_KERNEL;
 		return err;

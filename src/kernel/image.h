@@ -25,7 +25,7 @@ struct vl_image {
 	unsigned char *bytes;
 	uint64_t rip; /* an address in its text: the page-fault handler */
 	struct vl_kallsyms symbols;
-	struct vl_exports exports; /* in place of them, if their form is VL_KALLSYMS_NONE */
+	struct vl_exports exports; /* in place of the symbols, if their form is VL_KALLSYMS_NONE */
 	const void *btf;	   /* in bytes, or NULL */
 	size_t btf_len;
 	bool few;      /* its symbols are those of code only (no CONFIG_KALLSYMS_ALL), or none */

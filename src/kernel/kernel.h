@@ -70,7 +70,7 @@ void vl_kernel_destroy(struct vl_kernel *k);
 /* What the fields of a kernel come from: its types, or, if it has none, its code. */
 struct vl_kernel_types {
 	/*
-	 * One of them, the others are empty; `offsets` is a text, kernel/types.h. A kernel of few
+	 * One of them is set, the others are empty; `offsets` is a text (types.h). A kernel of few
 	 * symbols has its code, too.
 	 */
 	struct vl_kallsyms_bytes btf, offsets, text;
@@ -115,16 +115,19 @@ struct vl_kernel_source {
 };
 
 /*
- * The kernel of the tables at @src, placed at its base: from the cache, else made and cached. The
- * same bytes are hashed and used, by a process in a box that has seen nothing else (maker.c).
- * So forged tables lie under a key of their own, even if they take that process over.
- * *@made_ret: it was not in the cache.
+ * The kernel of the tables at @src, placed at its base: from the cache, else made and cached. One
+ * process in a box hashes and uses the same bytes, and gets no other data (maker.c). So forged
+ * tables lie under a key of their own, even if they take that process over. *@made_ret: it was not
+ * in the cache.
  */
 struct vl_error *vl_kernel_get(struct vl_target *t, const struct vl_kernel_source *src,
 			       struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
 			       bool *made_ret, struct vl_kernel **ret);
 
-/* The same in a process with rights; gives an open file. @src is untrusted: a worker's word. */
+/*
+ * The same in a process with rights; gives an open file. @src comes from a worker, so it is
+ * untrusted.
+ */
 struct vl_error *vl_kernel_provide(struct vl_target *t, const struct vl_kernel_source *src,
 				   struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
 				   bool *made_ret, int *fd_ret, size_t *size_ret);

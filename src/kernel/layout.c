@@ -34,7 +34,7 @@ static uint64_t hash_row(uint64_t hash, const char *type, const char *path)
 	return vl_hash(vl_hash(hash, type, strlen(type) + 1), path, strlen(path) + 1);
 }
 
-/* Fields of which a kernel has one: the older and the newer name or form. */
+/* Pairs of the older and the newer name or form of a field. A kernel has one of them. */
 static const enum vl_field either[][2] = {
 	{ VL_F_TASK_STATE, VL_F_TASK_STATE_LONG },
 	{ VL_F_TASK_START, VL_F_TASK_REAL_START },

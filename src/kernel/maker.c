@@ -25,7 +25,7 @@
 #define MAKER_MEMORY (1UL << 30)
 /* The base while symbols are decoded; they are stored relative to it. */
 #define MAKER_BASE 0xffffffff81000000UL
-/* The largest file that vl_kept_open() takes. */
+/* The largest file that vl_kept_open() accepts. */
 #define KERNEL_MAX (128UL << 20)
 /* The worker's own limit; the tables of a kernel take it a tenth of a second. */
 #define MAKER_CPU_NS (5 * VL_NSEC_PER_SEC)
@@ -139,7 +139,7 @@ static struct vl_error *make(struct maker *mk)
 
 static uint64_t left_ns(struct vl_deadline d)
 {
-	/* 0.1 s more, so that the worker can report the deadline itself. */
+	/* Wait 0.1 s longer, so that the worker can report the deadline itself. */
 	return vl_left_ns(d) + 100000000;
 }
 
@@ -148,7 +148,7 @@ static void maker_main(void *ctx, struct vl_wire *wire, int link)
 	struct maker *mk = ctx;
 	struct vl_message m;
 
-	/* The broker's deadline is for a busy host, too; what the tables take is less. */
+	/* The deadline allows for a busy host; the tables themselves take less. */
 	mk->deadline = vl_deadline_of_work(MAKER_CPU_NS, left_ns(mk->deadline));
 	while (vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m)) {
 		struct vl_error *err = NULL;
@@ -172,7 +172,7 @@ static void maker_main(void *ctx, struct vl_wire *wire, int link)
 
 /* --- the broker --- */
 
-/* Write the worker's kernel to @fd: @size bytes, which is the worker's word. */
+/* Write the worker's kernel to @fd. The worker gave @size, so it is untrusted. */
 static struct vl_error *fetch(struct vl_box *b, struct vl_deadline deadline, size_t size, int fd)
 {
 	for (size_t at = 0; at < size; at += VL_WINDOW_MAIN) {
@@ -351,7 +351,7 @@ static bool is_cached(const char *key, int *fd_ret, size_t *size_ret)
 {
 	struct vl_kernel *k;
 
-	/* A damaged one is made again. */
+	/* Make a damaged kernel again. */
 	vl_kernel_load(NULL, key, 0, &k);
 	vl_kernel_destroy(k);
 	return k && !vl_discard(vl_kept_open(NULL, VL_KEPT_KERNEL, key, fd_ret, size_ret));

@@ -7,7 +7,7 @@
 
 #include "trace.h"
 
-/* What a value is made of. */
+/* The parts of a value. */
 enum node_kind {
 	NODE_NUMBER, /* 0: the value is its offset */
 	NODE_UNKNOWN,
@@ -87,7 +87,7 @@ enum next vl_trace_step(struct trace *t, struct state *s, uint64_t va,
 /* The names of the registers, by number. */
 extern const char *const vl_trace_registers[16];
 
-/* Say a line: the texts and values of @format, in which %v is a struct value and %s a text. */
+/* Write a line: the texts and values of @format, in which %v is a struct value and %s a text. */
 void vl_trace_say(struct trace *t, const char *format, ...);
 
 #endif

@@ -55,7 +55,7 @@ static struct value binary(struct trace *t, char op, struct value a, struct valu
 		return number(0);
 	if (a.node == N_UNKNOWN && b.node == N_UNKNOWN)
 		return unknown;
-	/* The constant of a sum stays outside, so that it is seen as an offset. */
+	/* Keep the constant of a sum apart, so that the line shows it as an offset. */
 	if (op == '+') {
 		int64_t offset = (int64_t)((uint64_t)a.offset + (uint64_t)b.offset);
 
@@ -242,7 +242,7 @@ static void forget_from(struct state *s, int64_t at)
 	s->nr_slots = kept;
 }
 
-/* What a callee may change. */
+/* After a call: forget the registers that a callee may change. */
 static void returned(struct trace *t, struct state *s, uint64_t from)
 {
 	static const uint8_t changed[] = { RCX, RDX, RSI, RDI, 8, 9, 10, 11 };
@@ -262,7 +262,9 @@ static bool is_silent(const char *name)
 	       !strncmp(name, "__sanitizer_cov", 15);
 }
 
-/* Does it not return? What follows a call of it may be another function, which has no name. */
+/*
+ * Does the function never return? Behind a call of it another function, without a name, may begin.
+ */
 static bool is_final(const char *name)
 {
 	return !strcmp(name, "__stack_chk_fail") || !strcmp(name, "panic");
@@ -403,7 +405,7 @@ static void do_binary(struct trace *t, struct state *s, uint64_t next,
 	bool one = d->mnemonic == ZYDIS_MNEMONIC_INC || d->mnemonic == ZYDIS_MNEMONIC_DEC;
 	struct value b = one ? number(1) : get(t, s, next, &o[1]);
 
-	/* xor of a register with itself clears it, whatever it has. */
+	/* xor of a register with itself clears it. */
 	if ((op == '^' || op == '-') && !one && o[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 	    o[1].type == ZYDIS_OPERAND_TYPE_REGISTER && o[0].reg.value == o[1].reg.value)
 		set(t, s, next, &o[0], number(0));

@@ -185,7 +185,7 @@ struct ways {
 	unsigned steps;
 };
 
-/* Remember a way; false: there is no memory. Of too many ways the last are not followed. */
+/* Remember a way; false: there is no memory. With too many ways, the last ones are not followed. */
 static bool later(struct ways *w, uint64_t va, const struct state *s)
 {
 	if (w->nr == MAX_WAYS)
@@ -204,7 +204,7 @@ static bool later(struct ways *w, uint64_t va, const struct state *s)
 	return true;
 }
 
-/* Follow one way to its end, or to where another way has been. */
+/* Follow one way to its end, or to a block that was visited. */
 static bool follow(struct trace *t, struct ways *w, const ZydisDecoder *decoder, struct way *way)
 {
 	struct state *s = &way->state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Witnesses (data.h): of a kernel in which functions have no names but those that modules, and
- * programs, call (exports.h).
+ * Witnesses (data.h) for a kernel that names only the functions which modules or programs call
+ * (exports.h).
  */
 #include "../base/array.h"
 #include "data.h"
@@ -10,7 +10,7 @@
 static const unsigned char second_is_fault[] = { 0xbe, 14, 0, 0, 0 };
 
 /* clang-format off */
-/* Functions, by calls of them. */
+/* Functions that are found by calls of them. */
 static const struct vl_data_witness first[] = {
 	{ "__schedule", "schedule", "call @(0,*" },
 	{ "try_to_wake_up", "wake_up_process", "call @(a0,3,0,*" },
@@ -49,7 +49,7 @@ static const struct vl_data_witness second[] = {
 	{ "tick_cpu_device", "tick_broadcast_control", "test L8[L8[%*]+%@],L8[L8[%*]+%*]" },
 };
 
-/* What shows itself by one of its fields. */
+/* Variables that are found by one of their fields. */
 static const struct vl_data_witness third[] = {
 	{ "runqueues", "kick_process", "cmp a0,L8[L8[(L4[a0*]*8)+&*]+%@{RQ_CURR}]" },
 	{ "tick_cpu_sched", "get_cpu_idle_time_us", "S8[L8[(a0*8)+&*]+%@{TICK_IDLE_ENTRY}]=ktime_get()" },

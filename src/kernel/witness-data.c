@@ -4,7 +4,7 @@
 #include "data.h"
 
 /* clang-format off */
-/* What code needs to be followed. */
+/* Variables that are needed to follow code. */
 static const struct vl_data_witness first[] = {
 	{ "current_task", "__delayacct_freepages_end", "call _raw_spin_unlock_irqrestore(L8[L8[%@]*],_raw_spin_lock_irqsave(),?,?,?,?)" },
 	{ "current_task", "__delayacct_thrashing_end", "call _raw_spin_unlock_irqrestore(L8[L8[%@]*],_raw_spin_lock_irqsave(),?,?,?,?)" },
@@ -26,7 +26,7 @@ static const struct vl_data_witness first[] = {
 	{ "__per_cpu_offset", "cpu_stop_queue_work", "call _raw_spin_unlock_irqrestore(L8[(a0*8)+&@]*,_raw_spin_lock_irqsave(),?,?,?,?)" },
 };
 
-/* What shows itself in code that can be followed. */
+/* Variables that show themselves in code that can be followed. */
 static const struct vl_data_witness second[] = {
 	{ "suspend_clocksource", "__clocksource_register_scale", "cmp L4[a0*],L4[L8[&@]*]" },
 	{ "page_offset_base", "__cpa_addr", "ret ((((L8[(L8[a0+64]+(a1*8))]-L8[&*])>>6)<<12)+L8[&@])" },
@@ -274,7 +274,7 @@ static const struct vl_data_witness second[] = {
 	{ "nr_swap_pages", "zone_reclaimable_pages", "test L8[&@],L8[&*]" },
 };
 
-/* What shows itself by one of its fields. */
+/* Variables that are found by one of their fields. */
 static const struct vl_data_witness third[] = {
 	{ "init_task", "__oom_kill_process", "call do_send_sig_info(9,1,L8[&@{TASK_TASKS}]*,1,?,?)" },
 	{ "init_task", "__set_oom_adj", "call process_shares_mm(L8[&@{TASK_TASKS}]*,0,?,?,?,?)" },

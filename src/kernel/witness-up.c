@@ -7,7 +7,7 @@
 #include "data.h"
 
 /* clang-format off */
-/* What code needs to be followed. */
+/* Variables that are needed to follow code. */
 static const struct vl_data_witness first[] = {
 	{ "current_task", "__do_sys_getegid", "L4[L8[L8[&@]*]*]" },
 	{ "current_task", "__x64_sys_getegid", "ret L4[L8[L8[&@]*]*]" },
@@ -16,7 +16,7 @@ static const struct vl_data_witness first[] = {
 	{ "current_task", "__x64_sys_getuid", "ret L4[L8[L8[&@]*]*]" },
 };
 
-/* What shows itself in code that can be followed. */
+/* Variables that show themselves in code that can be followed. */
 static const struct vl_data_witness second[] = {
 	{ "contig_page_data", "__build_all_zonelists", "call build_zonelists(&@,?,?,?,?,?)" },
 	{ "__preempt_count", "__free_percpu_irq", "test L4[&@],16776960" },
@@ -37,7 +37,7 @@ static const struct vl_data_witness second[] = {
 	{ "tick_cpu_sched", "tick_get_tick_sched", "ret &@" },
 };
 
-/* What shows itself by one of its fields. */
+/* Variables that are found by one of their fields. */
 static const struct vl_data_witness third[] = {
 	{ "init_task", "__x64_sys_kill", "call __task_pid_nr_ns(L8[&@{TASK_TASKS}]*,0,0,*)" },
 	{ "tick_cpu_sched", "get_cpu_idle_time_us", "S8[&@{TICK_IDLE_ENTRY}]=ktime_get()" },

@@ -209,7 +209,10 @@ static void put_notes(const struct vl_head *h, const char *said, unsigned char *
 		at = put_registers(at, &h->vcpus[i]);
 	if (h->kernel_note)
 		at = put_note(at, kernel_name, 0, h->kernel_note, h->kernel_note_len);
-	/* Ours has all that is left, so that the size does not depend on what was found. */
+	/*
+	 * Our note fills the rest of the head, so that the size does not depend on the notes that
+	 * were found.
+	 */
 	desc = at + head;
 	put_note(at, "VLENS", 0, "", 0);
 	((Elf64_Nhdr *)at)->n_descsz = (uint32_t)(end - desc);

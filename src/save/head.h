@@ -24,7 +24,7 @@ struct vl_head {
 
 /* Set the segments from @t's RAM. */
 struct vl_error *vl_head_init(struct vl_head *h, const struct vl_target *t);
-/* Fix the size: from now on there is room for as many vCPUs as there are now. */
+/* Fix the size, with room for as many vCPUs as there are now. */
 void vl_head_fix(struct vl_head *h);
 void vl_head_deinit(struct vl_head *h);
 

@@ -3,7 +3,10 @@
 
 #include <string.h>
 
-/* Marked pages that are copied between two looks at the clock; of others, a word of bits. */
+/*
+ * So many marked pages are copied between two reads of the clock; of other pages, those of one word
+ * of bits.
+ */
 #define BATCH 16UL
 
 /* Where page @n lies. */
@@ -118,7 +121,9 @@ static bool is_over(const struct vl_passes *p, uint64_t deadline)
 	return p->held.nr == p->held.cap || vl_now_ns() >= deadline;
 }
 
-/* Look at what the passes have read; @hot: where pages are marked, else elsewhere. */
+/*
+ * Look at the memory that the passes have read: with @hot where pages are marked, else elsewhere.
+ */
 static struct vl_error *look_again(struct vl_passes *p, bool hot, uint64_t deadline, bool *all)
 {
 	struct vl_error *err = NULL;
@@ -160,7 +165,7 @@ static struct vl_error *look_at_run(struct vl_passes *p, uint64_t n, uint64_t nr
 	return err;
 }
 
-/* Look at memory that was first touched since the last pass. */
+/* Look at memory that the guest has first touched since the last pass. */
 static struct vl_error *look_for_more(struct vl_passes *p, uint64_t deadline, bool *all)
 {
 	struct vl_memory *m = &p->memory;

@@ -18,7 +18,7 @@ struct vl_error *vl_held_prepare(struct vl_passes *p);
 void vl_held_begin(struct vl_passes *p, size_t nr);
 /* In the pause: copy them, and look at the other pages, until @deadline (vl_now_ns()). */
 struct vl_error *vl_held_copy(struct vl_passes *p, uint64_t deadline);
-/* After it: write them. Of a stream, the pass that writes does it. */
+/* After it: write the copied pages. For a stream, the pass that writes does that. */
 struct vl_error *vl_held_write(struct vl_passes *p);
 
 #endif

@@ -38,7 +38,7 @@ static struct vl_error *check_name(const struct vl_output *o)
 	return NULL;
 }
 
-/* A name beside the file's, which nobody else has. */
+/* A new, unique name in the directory of the file. */
 static struct vl_error *name_beside(struct vl_output *o)
 {
 	uint64_t random;
@@ -69,7 +69,7 @@ static struct vl_error *open_file(struct vl_output *o)
 	err = check_name(o);
 	if (err)
 		return err;
-	/* A file without a name leaves nothing behind, whatever happens to us. */
+	/* The kernel removes a file without a name when this process ends, even by a kill. */
 	o->fd = openat(o->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (o->fd >= 0)
 		return NULL;
@@ -227,13 +227,13 @@ struct vl_error *vl_output_skip(struct vl_output *o, uint64_t len)
 	return err;
 }
 
-/* Give the file @name in place of whatever has it. */
+/* Give the file @name; a file that has the name is replaced. */
 static int replace(const struct vl_output *o, const char *from)
 {
 	return renameat(o->dir, from, o->dir, o->name) ? -errno : 0;
 }
 
-/* Give the file, which is called `beside`, a name that nobody has. */
+/* Give the file, which is called `beside`, a name that no file has. */
 static int name_new(const struct vl_output *o)
 {
 	if (!renameat2(o->dir, o->beside, o->dir, o->name, RENAME_NOREPLACE))
@@ -280,7 +280,10 @@ static struct vl_error *give_name(struct vl_output *o)
 	return NULL;
 }
 
-/* Let the file end at @end. Not all file systems can make a file longer, and some only so. */
+/*
+ * Let the file end at @end. Some file systems cannot make a file longer by ftruncate(), others only
+ * by it.
+ */
 static bool end_at(const struct vl_output *o, uint64_t end)
 {
 	struct stat st;

@@ -8,7 +8,7 @@
 #include "../base/bisect.h"
 #include "../base/hash.h"
 
-/* Read at once: fits into a CPU's cache. */
+/* Bytes that are read at once; they fit into a CPU's cache. */
 #define CHUNK_PAGES 256UL
 #define CHUNK (CHUNK_PAGES * VL_PAGE_SIZE)
 
@@ -146,7 +146,7 @@ static bool take_held(struct pass *s, uint64_t n, unsigned char *page)
 	return true;
 }
 
-/* Has the file what page @n had in the pause? Of a stream it is still to be written. */
+/* Does the file have the content that page @n had in the pause? A stream is still to be written. */
 static bool is_final(const struct vl_passes *p, uint64_t n)
 {
 	return !p->out->is_stream && p->looked[n / 64] >> n % 64 & 1;

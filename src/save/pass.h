@@ -26,7 +26,7 @@ struct vl_held_pages {
 	struct vl_held_page *pages; /* ascending after vl_held_write() */
 	unsigned char *copy;
 	size_t nr, cap;
-	uint64_t walk_ns; /* what it takes to find all runs of memory */
+	uint64_t walk_ns; /* the time that it takes to find all runs of memory */
 	bool all;	  /* all memory was looked at in the pause: no other page had changed */
 };
 

@@ -49,7 +49,7 @@ struct save {
 	struct vl_head head;
 	struct vl_output out;
 	struct vl_passes passes;
-	bool stands; /* its hypervisor had paused it before we came */
+	bool stands; /* its hypervisor had paused it before the save began */
 };
 
 /* ---- registers ---- */
@@ -166,7 +166,7 @@ static struct vl_error *hold_some(struct save *s)
 		const size_t nr = h->nr;
 		bool held;
 
-		/* Nothing moves, and the registers are there: there is nothing to pause for. */
+		/* No page changes, and the registers are known: no pause is needed. */
 		if (!nr && !vl_target_registers_paused(s->t))
 			return NULL;
 		vl_held_begin(&s->passes, nr);
@@ -221,7 +221,7 @@ static struct vl_error *save_short(struct save *s)
 	const unsigned int write = stream ? 0 : VL_PASS_WRITE;
 	struct vl_error *err;
 
-	/* Perhaps nothing moves, and no pause is needed; but that is luck. */
+	/* If nothing changed during the copy, no pause is needed. */
 	if (!vl_target_pause_left(s->t))
 		return may_not_pause(
 			vl_error_new(VL_ERR_SPENT, "the guest may not be paused any longer"));
@@ -237,14 +237,14 @@ static struct vl_error *save_short(struct save *s)
 	if (!err && stream)
 		err = put_head(s, false);
 	if (!err && !stream && s->passes.held.all) {
-		/* The file has all of the pause. */
+		/* The file has all pages as of the pause. */
 		s->r->changed = 0;
 		return NULL;
 	}
 	return err ? err : vl_pass(&s->passes, VL_PASS_COMPARE | (stream ? VL_PASS_WRITE : 0));
 }
 
-/* A stream's head comes first: look for what belongs into it. */
+/* A stream's head is written first, so find the kernel's note before, by a pass over the memory. */
 static struct vl_error *look_ahead(struct save *s)
 {
 	return s->out.is_stream ? vl_pass(&s->passes, 0) : NULL;

@@ -50,9 +50,9 @@ struct vl_save_result {
 	uint64_t used;		  /* of them: not zeros */
 	uint64_t held;		  /* of them: copied in the pause */
 	uint64_t changed;	  /* of the others: changed between their copy and the end */
-	/* Its hypervisor had paused it, before we came and until the end, and nothing changed. */
+	/* Its hypervisor had paused it from before the save to the end, and nothing changed. */
 	bool stood;
-	/* No pause left the time to copy anything: it is as with VL_SAVE_NONE. */
+	/* No pause was long enough to copy a page: the file is as with VL_SAVE_NONE. */
 	bool cut_short;
 	uint64_t unreadable; /* could not be read: zeros in the file */
 	uint64_t bytes;	     /* written */
@@ -67,7 +67,7 @@ struct vl_save_result {
 /*
  * Save @t's memory in file @path, or on standard output if that is "-". A file appears under its
  * name when it is complete. VL_ERR_OS and VL_ERR_ARG: it cannot be written, or @o asks for what
- * cannot be had; other errors are about the guest. Registers that cannot be had are no error.
+ * cannot be had; other errors are about the guest. Missing registers are no error.
  */
 struct vl_error *vl_save(struct vl_target *t, const char *path, const struct vl_save_options *o,
 			 struct vl_save_result *ret);
