@@ -22,7 +22,10 @@
 #include "../base/hash.h"
 #include "mem/still.h"
 
-/* What is kept: this, the pages of text, the blocks, the code, the marks (put_marks()). */
+/*
+ * The kept file begins with this. The pages of text, the blocks, the code and the marks
+ * (put_marks()) follow.
+ */
 struct kept {
 	uint64_t sum;	 /* of all behind it: against damage only */
 	uint64_t origin; /* origin_of() */
@@ -251,7 +254,7 @@ static bool is_allowed(struct vl_executor_state *e, uint64_t page)
 	return true;
 }
 
-/* Is @text a list as we make it, of pages whose code may be used? */
+/* Is @text a well-formed list, of pages whose code may be used? */
 static bool is_allowed_text(struct vl_executor_state *e, const struct vl_native_text *text,
 			    size_t nr)
 {
@@ -262,7 +265,7 @@ static bool is_allowed_text(struct vl_executor_state *e, const struct vl_native_
 	return true;
 }
 
-/* The same as below for a page that is read as translation reads it. */
+/* The same as same_text(), for a page that is read as translation reads it. */
 static bool same_page(struct vl_executor_state *e, const struct vl_native_text *text)
 {
 	unsigned char bytes[VL_PAGE_SIZE];
@@ -273,7 +276,8 @@ static bool same_page(struct vl_executor_state *e, const struct vl_native_text *
 }
 
 /*
- * Has the guest the text that the code was made from? Pages of the kernel's image are not copied.
+ * Does the guest have the text that the code was made from? Pages of the kernel's image are not
+ * copied.
  */
 static bool same_text(struct vl_executor_state *e, const struct vl_native_text *text, size_t nr)
 {

@@ -210,7 +210,7 @@ struct vl_native_peeked {
 /* Calls that can be under way at once: a fault's fixup is found by another call. */
 #define VL_NATIVE_DEPTH 8
 
-/* Where control was, and where the stacks were left. */
+/* The state of calls that are under way: where control was, and where the stacks were left. */
 struct vl_native_control {
 	struct vl_step left;		   /* of VL_NATIVE_LEFT */
 	uint64_t stopped[VL_NATIVE_DEPTH]; /* where each call that is under way is */

@@ -49,7 +49,7 @@ enum vl_way {
 	VL_WAY_CALL,   /* by an indirect call */
 	VL_WAY_JUMP,   /* by an indirect jump, also of a thunk */
 	VL_WAY_RETURN, /* by a return to an address other than the one after its call */
-	VL_WAY_START,  /* by the caller, who resumes after an exception */
+	VL_WAY_START,  /* by the caller, which resumes after an exception */
 	VL_WAY_STACK,  /* a stack pointer that leads to no stack */
 };
 
@@ -67,8 +67,8 @@ struct vl_control {
 	/* Is it the start of verified code that any indirect branch may lead to? */
 	bool (*is_entry)(void *ctx, uint64_t va);
 	/*
-	 * Where to go instead of @step->to, which is no entry, or @step->to itself where that is
-	 * right for this branch (a jump table, a fixup). 0: stop.
+	 * The address to go to instead of @step->to, which is no entry. It is @step->to itself if
+	 * that is right for this branch (a jump table, a fixup). 0: stop.
 	 */
 	uint64_t (*elsewhere)(void *ctx, const struct vl_step *step);
 };
@@ -84,7 +84,7 @@ struct vl_vcpu_state {
 	uint64_t gdt_base;
 	uint32_t gdt_limit;
 	uint64_t gs_base;	 /* active */
-	uint64_t kernel_gs_base; /* what swapgs brings in */
+	uint64_t kernel_gs_base; /* the base that swapgs exchanges it with */
 	/*
 	 * VL_SCRATCH_PAGES pages of the clone's own that the executor may use, mapped at
 	 * @scratch_va. The first can be executed, the others can be written.

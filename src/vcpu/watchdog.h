@@ -25,15 +25,15 @@ struct vl_watchdog {
 	pthread_cond_t cond;
 	bool runs, quit;
 	const struct vl_waits
-		*waits;		   /* a run's waits are added to its budget; NULL: they are not */
+		*waits;		   /* added to the budget of a run; NULL: none are */
 	_Atomic uint64_t deadline; /* CLOCK_MONOTONIC ns; 0: nothing runs */
 	_Atomic uint64_t waited;   /* of @waits, before the run */
 	_Atomic bool expired;
 };
 
 /*
- * Start it; @w is zeroed, but for its waits. From when a run is over its budget until it is
- * disarmed, the watchdog's thread calls @kick again and again. @kick must not wait for the thread
+ * Start the watchdog; @w is zeroed, except for its waits. When a run is over its budget, the thread
+ * calls @kick again and again until the watchdog is disarmed. @kick must not wait for the thread
  * that runs.
  */
 struct vl_error *vl_watchdog_start(struct vl_watchdog *w, void (*kick)(void *ctx), void *ctx);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Calls into the guest's kernel, and what may come up in one: a fault with a
- * fixup, a WARN, an attempt to sleep, a lock loop that never ends.
+ * Calls into the guest's kernel, and the events of a call: a fault with a fixup, a WARN, an attempt
+ * to sleep, a lock loop that never ends.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -304,7 +304,7 @@ static struct vl_error *would_sleep(struct vl_clone *c, uint64_t sp)
 			    sleeper(c, sp, buf, sizeof(buf)));
 }
 
-/* Control would leave verified code, which ends the call: it would do so each time. */
+/* Control would leave verified code. This ends the call, as a retry would leave it, too. */
 static struct vl_error *left(struct vl_clone *c, const struct vl_step *s)
 {
 	static const char *const ways[] = {

@@ -248,7 +248,7 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 		.gs_base = gs_base(c),
 		.host = port ? &port->machine : NULL,
 		.code_from = vl_symbol(attach->kernel, "_etext"),
-		/* They tell the handlers of a probe where it is: by the address behind the call. */
+		/* These functions find their probe by the address behind the call. */
 		.use_return = { vl_symbol(attach->kernel, "ftrace_caller"),
 				vl_symbol(attach->kernel, "ftrace_regs_caller") },
 		.on_code = on_code,
@@ -323,7 +323,7 @@ struct vl_error *vl_clone_make(const struct vl_clone_start *start, struct vl_clo
 		vl_clone_patch(*c);
 	vl_clone_set_time(*c, start->attach);
 	err = vl_clone_own_files(*c);
-	/* A mount that failed is not tried again: its answers are then missing. */
+	/* A mount that failed is not tried again. Its files are then missing. */
 	if (!err)
 		err = vl_clone_mount(*c, memo->know_mounts, memo->no_mount);
 	if (!err && !memo->know_self)
@@ -414,7 +414,7 @@ uint64_t vl_clone_user_push(struct vl_clone *c, const void *buf, size_t len)
 	if (len > VL_USER_WINDOW - at)
 		return 0;
 	c->user_used = at + len;
-	/* Else the answer of a call that writes nothing would show the bytes of an earlier one. */
+	/* Otherwise a call that writes nothing would return the bytes of an earlier call. */
 	if (buf)
 		memcpy((char *)c->own.host + OWN_USER + at, buf, len);
 	else if (at < c->user_dirty)

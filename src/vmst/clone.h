@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The clone: a copy of one vCPU of the guest over a private snapshot of its memory. It runs
- * functions of the guest's kernel. It is alone: no other CPU runs, no interrupt comes, and no
- * lock is ever released by another holder. What the kernel would wait for is granted (patch.c)
- * or ends the call.
+ * functions of the guest's kernel. It is alone: no other CPU runs, no interrupt comes, and no other
+ * holder ever releases a lock. If the kernel would wait, the clone grants the lock (patch.c) or
+ * ends the call.
  */
 #ifndef VLENS_CLONE_H
 #define VLENS_CLONE_H
@@ -29,7 +29,7 @@
 #define VL_BUDGET_MAX_NS 480000000UL
 /*
  * A dump has no deadline: nothing is paused. A call that was cut off is not tried again there. The
- * next ones get VL_BUDGET_MAX_NS: what the memory says makes no sense, or the host is very slow.
+ * next calls get VL_BUDGET_MAX_NS: the memory makes no sense, or the host is very slow.
  */
 #define VL_BUDGET_DUMP_NS 1500000000UL
 
@@ -169,14 +169,14 @@ bool vl_clone_read64(struct vl_clone *c, uint64_t va, uint64_t *ret);
 struct vl_error *vl_clone_trust(struct vl_clone *c);
 /* For executors that check where control goes; their ctx is the clone. */
 extern const struct vl_control vl_clone_control;
-/* Is @exit that of control which left the trusted text? */
+/* Did the run end because control left the trusted text? */
 bool vl_clone_has_left(const struct vl_clone *c, const struct vl_regs *regs,
 		       const struct vl_exit *exit);
-/* Have the page of @va verified, and map it in its verified form. False: it is not verified. */
+/* Verify the page of @va, and map it in its verified form. False: it is not verified. */
 bool vl_clone_verify(struct vl_clone *c, uint64_t va);
 /*
- * Control would go to @va, which is not verified. *@ret is where it goes instead: what the image
- * has in the pointers that hold @va. False: it stops, with the error of vl_clone_left().
+ * Control would go to @va, which is not verified. *@ret is where it goes instead: the value that
+ * the image has in the pointers that hold @va. False: it stops, with the error of vl_clone_left().
  */
 bool vl_clone_instead(struct vl_clone *c, uint64_t va, uint64_t *ret);
 /* @step: the branch that led there; NULL: it is not known. */

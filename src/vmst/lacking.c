@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory that the guest had and the dump does not: cut off, or left out. The executor finds nothing
- * at such an address, as at that of a device.
+ * Memory of the guest that the dump lacks: cut off, or left out. The executor finds nothing at such
+ * an address, as at that of a device.
  */
 #include "../host/file.h"
 #include "clone.h"

@@ -3,7 +3,7 @@
 
 #include "../host/port.h"
 
-/* Where to read: the guest as it is now, or a snapshot of it. */
+/* The memory to read: the guest's as it is now, or a snapshot's. */
 struct source {
 	struct vl_target *target;
 	struct vl_snapshot *snapshot;
@@ -81,7 +81,7 @@ static uint32_t look_at_all(struct source s, const struct vl_quiesce *q, unsigne
 			best = d;
 			*cpu_ret = cpu;
 		}
-		/* A CPU that cannot be read is one that never came up. */
+		/* The data of a CPU that never came up cannot be read. */
 		if (d != ~0u && d > worst)
 			worst = d;
 	}

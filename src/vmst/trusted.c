@@ -191,7 +191,7 @@ bool vl_clone_verify(struct vl_clone *c, uint64_t va)
 		return false;
 	if (!c->verifier || i == VL_CLONE_VERIFIED || !c->verifier->page(c->verifier_ctx, va, page))
 		return false;
-	/* Before the page is ours: the guest's own is watched from now on. */
+	/* Watch the guest's own page from now on, before ours takes its place. */
 	if (c->state.on_code)
 		c->state.on_code(c, va);
 	c->verified[i] = va;
@@ -244,8 +244,8 @@ struct vl_error *vl_clone_left(struct vl_clone *c, uint64_t va, const struct vl_
 	else if (step)
 		snprintf(by, sizeof(by), ", by %s", where(c, step->from, at, sizeof(at)));
 	/*
-	 * Usually the module's file is not stored. The caller's address does not help then; vcheck
-	 * prints it.
+	 * Usually the module's file is not stored. Then the caller's address does not help the
+	 * user; vcheck prints it.
 	 */
 	if (vl_trusted_module_at(c->attach->trusted, va, name))
 		return vl_error_hint(

@@ -8,7 +8,7 @@
 #include "../base/machine.h"
 #include "../native/executor.h"
 
-/* Why KVM does not serve, by the kind of this host; NULL: it may serve. */
+/* The reason why KVM cannot run a clone on this kind of host; NULL: it may be able to. */
 static const char *unfit(const struct vl_vcpu_state *st)
 {
 	switch (st->host ? st->host->kind : vl_machine_kind()) {

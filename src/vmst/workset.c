@@ -95,7 +95,7 @@ void vl_workset_update(struct vl_workset *ws, const struct vl_snapshot *v)
 	if (vl_discard(vl_snapshot_pages(v, &pages, &nr)))
 		return;
 	if (nr > VL_WORKSET_MAX) {
-		/* It only grows: empty it. */
+		/* A working set only grows, so empty one that is too large. */
 		ws->changed |= ws->nr > 0;
 		ws->nr = 0;
 		free(pages);
