@@ -84,7 +84,7 @@ static bool is_asked_for(const struct vl_attach *c)
 {
 	unsigned int asked = vl_target_kernel(c->target);
 
-	/* By registers no other kernel was looked for. */
+	/* If there are registers, no other kernel was searched for. */
 	return c->number == asked || (!c->number && asked == 1 && !vl_target_has_vcpus(c->target));
 }
 
@@ -135,7 +135,7 @@ static struct vl_error *other_system(struct vl_target *t, struct vl_deadline dea
 	return NULL;
 }
 
-/* The first attach failed with @err: say what the guest runs instead. */
+/* The first attach failed with @err: name the system that the guest runs instead. */
 static struct vl_error *explain(struct vl_attach *c, struct vl_error *err, bool crashed,
 				struct vl_deadline deadline)
 {
@@ -181,7 +181,7 @@ static struct vl_error *boot(struct vl_attach *c, bool crashed, struct vl_deadli
 	err = vl_boot(c, deadline);
 	if (err) {
 		err = explain(c, err, crashed, deadline);
-		/* Where time ran out, the next try may find more. */
+		/* After a timeout the next try may find more. */
 		if (err->code == VL_ERR_KERNEL && !vl_late(deadline))
 			vl_refusal_keep(t, err);
 		return err;

@@ -63,7 +63,7 @@ struct vl_deadline vl_attach_deadline(const struct vl_target *t);
 /* The kernel of @c is known: note where its memory ends (vl_target_note_end()). */
 void vl_attach_note_end(const struct vl_attach *c);
 
-/* The error when one of the two has passed. */
+/* The error for a deadline that has passed. */
 struct vl_error *vl_attach_late(void) __attribute__((returns_nonnull));
 
 /* Were types added since, for this kernel that had none? Then the attach is made anew. */

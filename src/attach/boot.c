@@ -143,7 +143,9 @@ static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,
 		vl_attach_note_end(c);
 		err = take_symbols(c, img);
 	}
-	/* The table may have been lost to what overwrites a kernel after a reset: not for good. */
+	/*
+	 * After a reset the memory is overwritten, perhaps the table first: do not keep this error.
+	 */
 	if (err && err->code == VL_ERR_KERNEL && img && img->symbols.form == VL_KALLSYMS_NONE &&
 	    vl_target_is_live(c->target))
 		err->code = VL_ERR_FAULT;
@@ -241,7 +243,7 @@ static struct vl_error *boot_by_search(struct vl_attach *c)
 	return NULL;
 }
 
-/* A running kernel has all that was looked for: @err, if not NULL, is of one that boots. */
+/* A running kernel has all parts: @err, if not NULL, comes from a kernel that boots. */
 static struct vl_error *unfinished(const struct vl_attach *c, struct vl_error *err)
 {
 	if (err && err->code == VL_ERR_FAULT)
@@ -270,8 +272,9 @@ static struct vl_error *search_live(struct vl_attach *c)
 
 /*
  * Did the vCPUs (@nr) run the kernel of @c, which a search has found in their memory? Another one
- * may have run, by kexec or a reboot. The kernel lays its per-CPU areas where chance has it, and GS
- * of a CPU that runs the kernel points to one of them (KERNEL_GS_BASE of others, if it is known).
+ * may have run, by kexec or a reboot. The kernel puts its per-CPU areas at addresses that differ
+ * with each boot, and GS of a CPU that runs the kernel points to one of them (KERNEL_GS_BASE of
+ * others, if it is known).
  */
 static bool ran(const struct vl_attach *c, const struct vl_vcpu *vcpus, size_t nr)
 {

@@ -16,7 +16,9 @@
 #define NAME_SIZE 64
 #define ONLY "only x86-64 Linux guests are understood"
 
-/* The names, the best first: a Linux has those of others in its files' pages. */
+/*
+ * The names, the best first: the pages of a Linux can hold files with the names of other systems.
+ */
 enum rank {
 	UTS,   /* struct new_utsname of a Linux */
 	ARM64, /* the header of an arm64 kernel */
@@ -36,7 +38,7 @@ struct look {
 	struct vl_error *unread;   /* of the first that could not be read */
 };
 
-/* Copy the word at @p: letters, digits, and what stands in releases. */
+/* Copy the word at @p: letters, digits, and the other characters of releases. */
 static void take_word(const char *p, const char *end, char *ret)
 {
 	size_t n = 0;
@@ -272,7 +274,7 @@ static uint64_t pages_of(const struct vl_target *t)
 	return pages;
 }
 
-/* The error for what was found; takes the one of what could not be read. */
+/* The error that names what was found. Takes @err, of a page that could not be read. */
 static struct vl_error *of_look(struct look *l, const struct vl_target *t)
 {
 	if (l->rank != NOTHING)

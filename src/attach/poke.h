@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Changes of its text that a guest's kernel is making. It puts int3 in place of the first byte, and
- * has the change in a list for who meets that int3 meanwhile (text_poke_bp_batch(),
+ * Changes of its text that a guest's kernel is making. It puts int3 in place of the first byte.
+ * CPUs that meet that int3 find the change in a list (text_poke_bp_batch(),
  * arch/x86/kernel/alternative.c).
  */
 #ifndef VLENS_ATTACH_POKE_H

@@ -45,7 +45,7 @@ static void read_again(struct look *l)
 		l->nr = 0;
 }
 
-/* Not by an initializer, which would clear the pages. */
+/* An initializer would also clear the pages, which takes time. */
 static void begin(struct look *l, const struct vl_attach *c)
 {
 	l->c = c;
@@ -55,7 +55,7 @@ static void begin(struct look *l, const struct vl_attach *c)
 	read_again(l);
 }
 
-/* Expect of the next look at @c what @l used. */
+/* Keep the pages that @l used: the next look at @c asks for them together. */
 static void learn(const struct look *l, struct vl_attach *c)
 {
 	c->nr_pulse = 0;
@@ -90,7 +90,7 @@ static bool read_entry(void *look, uint64_t gpa, uint64_t *ret)
 	return read_page(look, gpa, ret, sizeof(*ret));
 }
 
-/* ---- what the kernel's own memory says ---- */
+/* ---- the kernel's own memory ---- */
 
 /* Read a variable, which lies in one page. */
 static bool read_symbol(struct look *l, const char *name, void *buf, size_t len)
@@ -163,7 +163,7 @@ static bool holds(struct look *l, uint64_t gpa)
 	return read_page(l, gpa, now, sizeof(now)) && !memcmp(now, l->c->probe, sizeof(now));
 }
 
-/* ---- what a vCPU runs ---- */
+/* ---- the kernel that a vCPU runs ---- */
 
 /* Each page table of a kernel, also a process's, maps the entry to the same place. */
 static bool is_ours(struct look *l, uint64_t entry_gpa, uint64_t cr3, uint64_t cr4)
@@ -243,7 +243,7 @@ bool vl_pulse_ticks(const struct vl_attach *c)
 	return ticks(&l);
 }
 
-/* ---- looks ---- */
+/* ---- a look at the pulse ---- */
 
 /* Judge by registers from imee.ko or the monitor, then by the ticks. */
 static struct vl_error *ask(struct vl_attach *c, struct look *l, uint64_t entry_gpa, bool gave_up,

@@ -62,9 +62,9 @@ bool vl_pulse_crashed(const struct vl_attach *c);
 /* Is it a capture kernel (kdump), started by a kernel that crashed? */
 bool vl_pulse_captures(const struct vl_attach *c);
 
-/* What a guest runs whose kernel is not known. Asks imee.ko or the monitor. */
+/* The state of a guest whose kernel is not known. Asks imee.ko or the monitor. */
 enum vl_life vl_pulse_life(struct vl_target *t);
-/* The same of @nr vCPUs. */
+/* The same for @nr vCPUs. */
 enum vl_life vl_pulse_life_of(const struct vl_vcpu *vcpus, size_t nr);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A kernel that is not understood is looked at once: the next tools on the same run get the same
- * error at once. It is bound to the code of the page-fault handler that all vCPUs use, so it is
- * forgotten when the guest runs another kernel.
+ * A kernel that is not understood is examined only once: the next tools on the same run get the
+ * same error at once. It is bound to the code of the page-fault handler that all vCPUs use, so it
+ * is forgotten when the guest runs another kernel.
  */
 #ifndef VLENS_REFUSAL_H
 #define VLENS_REFUSAL_H

@@ -116,7 +116,7 @@ struct walk {
 	unsigned long left; /* tables that it may still read */
 };
 
-/* More tables are of no kernel: a TiB has 1024 for its pages of 2 MiB. */
+/* No kernel has more tables: a TiB needs 1024 for its pages of 2 MiB. */
 #define TABLES_MAX 20000
 /* Pages of tables and of the image that are read for one table of that shape. */
 #define PAGES_MAX 100000
@@ -300,7 +300,7 @@ static bool is_full(const struct search *f)
 /*
  * Find the placement with which the direct map can be followed to the end of the memory: with
  * another one its tables are read at the wrong places, or its end is another. Firmware may keep the
- * last MiBs. A piece by itself may have more behind the memory.
+ * last MiBs. A piece that is alone may have more bytes behind the memory.
  */
 #define NEAR_END (64UL << 20)
 

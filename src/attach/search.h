@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The search for a kernel in memory without registers: raw images, LiME, AVML, cores of other
- * tools. What it finds takes the place of a vCPU's registers.
+ * tools. Its result takes the place of a vCPU's registers.
  */
 #ifndef VLENS_SEARCH_H
 #define VLENS_SEARCH_H
@@ -12,7 +12,7 @@
 /* The longest search. Its time is that of reading the whole file. */
 #define VL_SEARCH_NS (600 * VL_NSEC_PER_SEC)
 
-/* More kernels than that are of no honest file. */
+/* No honest file has more kernels. */
 #define VL_SEARCH_MAX 8
 
 /*

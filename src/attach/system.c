@@ -112,7 +112,7 @@ static bool enter(struct space *s, const struct vl_vcpu *v, uint64_t *handler_re
 static const struct {
 	const char *text, *name;
 } banners[] = {
-	/* Linux has the others' names in texts of its own, so it comes first. */
+	/* Linux comes first, because its own texts have the names of the others. */
 	{ "Linux version ", "Linux" },	    { "FreeBSD ", "FreeBSD" },
 	{ "OpenBSD ", "OpenBSD" },	    { "NetBSD ", "NetBSD" },
 	{ "DragonFly v", "DragonFly BSD" },

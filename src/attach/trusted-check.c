@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Compares what the guest has with the trusted text, and keeps the findings. */
+/* Compares the guest's text with the trusted one, and keeps the findings. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ bool vl_trusted_read(void *ctx, uint64_t va, void *buf, size_t len)
 	return vl_target_read_virt(target, &t->attach->pt, va, buf, len);
 }
 
-/* How long a page counts as what the guest has, in ns. */
+/* The time in ns for which a page that was read counts as current. */
 #define RECENT_NS 10000000UL
 
 /*
@@ -76,7 +76,7 @@ static void keep(struct vl_trusted *t, const struct vl_trust_finding *f)
 		t->found[t->nr_found++] = *f;
 }
 
-/* Do both lead to the same thing? A tracer of all functions has tens of thousands of sites. */
+/* Do both lead to the same address? A tracer of all functions has tens of thousands of sites. */
 static bool same_thing(const struct vl_trust_finding *a, const struct vl_trust_finding *b)
 {
 	return a->kind == b->kind && a->class == b->class && a->target && a->target == b->target;
@@ -109,7 +109,9 @@ void vl_trusted_keep_attached(struct vl_trusted *t, const struct vl_trust_findin
 
 	if (at < t->nr_kept && t->attached[at].va == f->va)
 		return;
-	/* If not all are kept, those of a page that is compared again would be counted again. */
+	/*
+	 * A page can be compared again. Once findings were dropped, its findings would count twice.
+	 */
 	if (t->nr_kept == VL_TRUSTED_ATTACHED_MAX && !make_room(t, f, &at)) {
 		t->nr_attached += t->pages != NULL;
 		return;
@@ -128,8 +130,8 @@ struct found {
 };
 
 /*
- * What others have attached is not a finding. An int3 is a finding, unless the kernel is changing
- * the site at this moment: vl_trusted_recheck() finds out. In all cases the trusted form runs.
+ * An attachment is not a finding. An int3 is a finding, unless the kernel is changing the site at
+ * this moment: vl_trusted_recheck() decides. In all cases the trusted form runs.
  */
 static void found(void *ctx, const struct vl_trust_finding *f)
 {

@@ -60,7 +60,7 @@ static bool find(const struct vl_trusted *t, uint64_t va, struct vl_trusted_slot
 	return ret->initial && !other;
 }
 
-/* The same, where @slot is known to hold @va. */
+/* The same for the one @slot that is known to hold @va. */
 static bool at_slot(const struct vl_trusted *t, uint64_t slot, uint64_t va,
 		    struct vl_trusted_slot *ret)
 {

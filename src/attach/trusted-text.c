@@ -114,7 +114,10 @@ static bool compare_piece(struct vl_trusted *t, uint64_t at, const unsigned char
 			vl_trusted_check(t, t->trust, t->va + at + i, text + i, VL_PAGE_SIZE, NULL);
 			break;
 		case VL_MARK_NONE:
-			/* A guest that runs may change what is judged, but not what is marked. */
+			/*
+			 * A running guest may change the page while it is judged, but not the copy
+			 * that gets the mark.
+			 */
 			memcpy(page, text + i, VL_PAGE_SIZE);
 			vl_trusted_check_page(t, at + i, page);
 			break;

@@ -113,7 +113,7 @@ static const struct vl_trust *owner(const struct vl_trusted *t, uint64_t va)
 	return t->set ? vl_trust_set_at(t->set, va) : t->trust;
 }
 
-/* Compare the place of finding @f again. */
+/* Compare the guest at the place of finding @f again. */
 static struct again look_again(struct vl_trusted *t, const struct vl_trust_finding *f)
 {
 	const struct vl_trust_memory memory = { vl_trusted_read, t };
@@ -132,7 +132,7 @@ static struct again look_again(struct vl_trusted *t, const struct vl_trust_findi
 	return a;
 }
 
-/* Drop what is no longer attached. */
+/* Drop the attachments that are gone. */
 static void recheck_attached(struct vl_trusted *t, const struct probes *probes)
 {
 	size_t kept = 0;
@@ -211,8 +211,8 @@ void vl_trusted_place(struct vl_trusted *t, uint64_t va, char *buf, size_t size)
 }
 
 /*
- * Where a call or jump leads whose displacement alone was changed, and is finding @f; 0: it is
- * none, or leads to neither a function nor a module.
+ * The target of the call or jump of finding @f, in which only the displacement was changed. 0: @f
+ * is another change, or the target is neither in a function nor in a module.
  */
 static uint64_t retargeted(struct vl_trusted *t, const struct vl_trust_finding *f)
 {

@@ -75,7 +75,10 @@ struct vl_trusted {
 	bool marks_new;			/* and not those that were kept */
 };
 
-/* What earlier trusted runs have left of this run of the guest. It is hostile if a worker was. */
+/*
+ * The marks that earlier trusted runs have kept for this run of the guest. A hostile worker can
+ * forge them.
+ */
 struct vl_trusted_kept {
 	/* Of the image's file, whose checksum is right: any other file has another number. 0: its
 	 * checksum is not known, so nothing can be kept. */
@@ -95,9 +98,9 @@ struct vl_error *vl_attach_trust(struct vl_attach *a, int fd, size_t len,
 void vl_trusted_destroy(struct vl_trusted *t);
 
 /*
- * A new run begins. Forget what was found in the image's data and in modules: only what a run uses
- * is compared there. True: there was something. What a clone keeps of it would not be compared
- * again, so the caller makes it anew.
+ * A new run begins. Forget the findings in the image's data and in modules, where only the parts
+ * that a run uses are compared. True: there were some. A clone keeps such parts, and they would not
+ * be compared again, so the caller makes the clone anew.
  */
 bool vl_trusted_next(struct vl_trusted *t);
 
@@ -108,16 +111,17 @@ struct vl_error *vl_trusted_look(struct vl_trusted *t);
 void vl_trusted_filter(void *trusted, uint64_t gpa, unsigned char *page);
 
 /*
- * Read what was found once more, unless that was done just now. Findings that are gone are dropped,
- * as a running guest may have been changing its text, and those at kprobes become attachments.
+ * Read the places of the findings once more, unless that was done just now. Findings that are gone
+ * are dropped, as a running guest may have been changing its text, and those at kprobes become
+ * attachments.
  */
 void vl_trusted_recheck(struct vl_trusted *t);
 
 /* trusted-check.c */
 
 /*
- * vl_trust_memory over a struct vl_trusted: what the guest has now. In the text the image's place
- * counts.
+ * vl_trust_memory over a struct vl_trusted: the guest's memory as it is now. For the text, the
+ * image's place counts.
  */
 bool vl_trusted_read(void *trusted, uint64_t va, void *buf, size_t len);
 
@@ -181,7 +185,7 @@ void vl_trusted_find_constants(struct vl_trusted *t);
  * To be called under the lock.
  */
 void vl_trusted_take_constants(struct vl_trusted *t, uint64_t va, unsigned char *page);
-/* Forget the slots that no longer hold what was found. To be called under the lock. */
+/* Forget the slots that no longer hold the value that was found. Call it under the lock. */
 void vl_trusted_recheck_slots(struct vl_trusted *t);
 
 /* trusted-modules.c */
