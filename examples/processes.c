@@ -6,38 +6,40 @@
  *	./processes web1
  */
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <vlens/vlens.h>
 
+/* What comes out of a guest may be anything. */
+static void print(struct vl_item_text text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		putchar(isprint((unsigned char)text.text[i]) ? text.text[i] : '?');
+}
+
 int main(int argc, char **argv)
 {
-	const struct vl_column *columns = vl_scan_pslist.columns;
-	int pid = vl_column_find(columns, "PID", 3), name = vl_column_find(columns, "COMM", 4);
 	struct vl_guest_options options = { .uses = VL_GUEST_READ };
+	const struct vl_process_info *p;
 	struct vl_guest *guest = NULL;
+	struct vl_items *items = NULL;
 	struct vl_error *err;
-	struct vl_table table;
 
-	vl_table_init(&table, columns);
 	err = vl_guest_open(argc > 1 ? argv[1] : "", &options, &guest);
 	if (!err)
 		err = vl_guest_attach(guest, true);
 	if (!err)
-		err = vl_guest_scan(guest, &vl_scan_pslist, &table);
-	for (size_t row = 0; !err && row < table.nr_rows; row++) {
-		const struct vl_cell *cell = vl_table_cell(&table, row, (size_t)name);
-		const char *text = vl_table_bytes(&table, cell);
-
-		printf("%7lld ", (long long)vl_table_cell(&table, row, (size_t)pid)->i);
-		/* What comes out of a guest may be anything. */
-		for (size_t i = 0; cell->kind == VL_CELL_TEXT && i < cell->text.len; i++)
-			putchar(isprint((unsigned char)text[i]) ? text[i] : '?');
+		err = vl_guest_items(guest, VL_ITEM_PROCESS, &items);
+	for (size_t i = 0; (p = vl_items_process(items, i)); i++) {
+		printf("%7d %8" PRIu64 " KiB ", p->pid, p->rss / 1024);
+		/* A thread of the kernel has no command line. */
+		print(vl_process_has(p, VL_PROCESS_INFO_ARGS) ? p->args : p->comm);
 		putchar('\n');
 	}
 	if (err)
 		fprintf(stderr, "%s; %s\n", err->message, err->hint ? err->hint : "");
+	vl_items_close(items);
 	vl_guest_close(guest);
-	vl_table_deinit(&table);
 	vl_error_destroy(err);
 	return err ? 1 : 0;
 }

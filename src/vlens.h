@@ -29,6 +29,7 @@
 #include "redirect/redirect.h"
 #include "host/target.h"
 #include "syscall/files.h"
+#include "view/items.h"
 #include "view/peek.h"
 #include "view/scan.h"
 #include "view/top.h"
@@ -213,6 +214,13 @@ struct vl_error *vl_guest_attach(struct vl_guest *g, bool need_kernel);
  * it cannot be read.
  */
 struct vl_error *vl_guest_scan(struct vl_guest *g, const struct vl_scan *scan, struct vl_table *t);
+
+/*
+ * Read all items of @kind (view/items.h), of one look, after vl_guest_attach(). *@ret is the
+ * caller's, for vl_items_close(). After an error it has what could be read, or is NULL. Errors are
+ * those of vl_guest_scan(); VL_ERR_ARG: there is no such kind.
+ */
+struct vl_error *vl_guest_items(struct vl_guest *g, enum vl_item_kind kind, struct vl_items **ret);
 
 /*
  * Compare one list as read in several ways; the guest must be open for both uses. Errors are

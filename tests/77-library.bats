@@ -1,0 +1,134 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# libvlens as a program outside of this tree has it: installed. What it iterates is what the tools
+# print as JSON, of a running server and of a dump of it.
+
+# shellcheck disable=SC2016,SC2154 # commands for the guest; run sets variables
+
+load lib/vlens
+
+ID=3f2a0123456789abcdef0123456789abcdef0123456789abcdef0123456789ac
+
+setup_file() {
+	# Only root can make the server's file system.
+	[[ $(id -u) -eq 0 ]] || skip "not root"
+	[[ -e $VLENS_BUILD/Makefile ]] || skip "$VLENS_BUILD is no build directory"
+	export T=$BATS_FILE_TMPDIR ROOT=$BATS_FILE_TMPDIR/root
+	make -s -C "$VLENS_BUILD" DESTDIR="$ROOT" install >"$T/install.log" 2>&1 ||
+		fail "$(tail "$T/install.log")"
+	LIBDIR=$(dirname "$(find "$ROOT" -name libvlens.so)")
+	export LIBDIR LD_LIBRARY_PATH=$LIBDIR
+	build items "$VT_TESTS/lib/items.c"
+	need_guest server
+	# A container with a name that drives a terminal, and one that looks like Docker's.
+	in_guest server "
+		box() { mkdir -p \"\$1\"; setsid sh -c \"echo \\\$\\\$ >'\$1/cgroup.procs'; exec unshare -u sleep 8888\" \
+			>/dev/null 2>&1 </dev/null & }
+		cd /sys/fs/cgroup
+		[ ! -e system.slice/docker-$ID.scope ] || exit 0
+		box system.slice/docker-$ID.scope
+		box \"lxc.payload.\$(printf '\\033[2Jbad')\"
+		until [ \$(pgrep -xfc 'sleep 8888') -ge 2 ]; do sleep 0.2; done
+	"
+	dump_guest server "$T/dump.elf"
+}
+
+teardown_file() {
+	# Other tests count the containers of this guest.
+	in_guest server "
+		pkill -xf 'sleep 8888'
+		while pgrep -xf 'sleep 8888' >/dev/null; do sleep 0.1; done
+		cd /sys/fs/cgroup && rmdir system.slice/docker-$ID.scope lxc.payload.*bad
+	" || true
+}
+
+# build NAME FILE...: a program with the installed library.
+build() {
+	local name=$1
+	shift
+	# shellcheck disable=SC2046 # words
+	PKG_CONFIG_SYSROOT_DIR=$ROOT PKG_CONFIG_PATH=$LIBDIR/pkgconfig \
+		bash -c 'cc -Wall -Wextra -Werror -o "$@" $(pkg-config --cflags --libs vlens)' \
+		build "$T/$name" "$@"
+}
+
+# tool KIND GUEST: what the tool of that kind prints, all columns, one row a line.
+tool() {
+	local words columns
+	case $1 in
+	process) words=(vps) ;;
+	socket) words=(vnetstat) ;;
+	module) words=(vlsmod) ;;
+	file) words=(vlsof) ;;
+	memory) words=(vfree) ;;
+	container) words=(vps --containers) ;;
+	esac
+	columns=$(vlens complete columns "${words[0]}" | paste -sd ,)
+	[[ $1 != container ]] ||
+		columns=runtime,name,processes,rss,start,pid,comm,pod,unit,full_id,cgroup,netns
+	"${words[@]}" --json -o "$columns" "$2" | jq -cS '.[][] | del(.guest, .timestamp, .schema)' | sort
+}
+
+# library KIND FILE: the rows of that kind in the output of the program.
+library() { jq -cS "select(.kind == \"$1\") | del(.kind)" "$2" | sort; }
+
+# of_dump KIND LEAST: all rows, all members.
+of_dump() {
+	[[ -s $T/of-dump ]] || "$T/items" "$T/dump.elf" >"$T/of-dump"
+	library "$1" "$T/of-dump" >"$T/ours"
+	tool "$1" "$T/dump.elf" >"$T/theirs"
+	[[ $(wc -l <"$T/ours") -ge $2 ]] || fail "only $(wc -l <"$T/ours") rows"
+	diff "$T/theirs" "$T/ours" >&2
+}
+
+# of_guest KIND LEAST: the rows that the tool prints before and after.
+of_guest() {
+	local g
+	g=$(guest server)
+	tool "$1" "$g" >"$T/before"
+	"$T/items" "$g" >"$T/all"
+	tool "$1" "$g" >"$T/after"
+	library "$1" "$T/all" >"$T/ours"
+	comm -12 "$T/before" "$T/after" >"$T/still"
+	[[ $(wc -l <"$T/still") -ge $2 ]] || fail "only $(wc -l <"$T/still") rows stay the same"
+	[[ -z $(comm -23 "$T/still" "$T/ours") ]] ||
+		fail "the library lacks" "$(comm -23 "$T/still" "$T/ours" | head -n 3)"
+}
+
+@test "items of a dump: processes" { of_dump process 60; }
+@test "items of a dump: sockets" { of_dump socket 20; }
+@test "items of a dump: modules" { of_dump module 10; }
+@test "items of a dump: files" { of_dump file 100; }
+@test "items of a dump: memory" { of_dump memory 1; }
+@test "items of a dump: containers" { of_dump container 2; }
+
+@test "items of a running guest: processes" { tries 3 of_guest process 40; }
+@test "items of a running guest: sockets" { tries 3 of_guest socket 20; }
+@test "items of a running guest: modules" { tries 3 of_guest module 10; }
+@test "items of a running guest: files" { tries 3 of_guest file 100; }
+@test "items of a running guest: containers" { tries 3 of_guest container 2; }
+@test "items of a running guest: memory" {
+	# Its free memory moves, and its total does not.
+	local total
+	total=$("$T/items" "$(guest server)" | jq 'select(.kind == "memory").total')
+	assert_same "$(in_guest server 'free -b' | awk '/^Mem/ { print $2 }')" "$total"
+}
+
+@test "items: a guest that is not there is an error of one line" {
+	run --separate-stderr "$T/items" no-such-guest
+	assert_status 1
+	[[ -z $output && ${#stderr_lines[@]} -eq 1 && $stderr == *"; "* ]] || { show_run; false; }
+}
+
+@test "the examples in C" {
+	local example
+	for example in "$VT_TESTS"/../examples/*.c; do
+		build example "$example"
+	done
+	build processes "$VT_TESTS/../examples/processes.c"
+	run --separate-stderr "$T/processes" "$T/dump.elf"
+	assert_status 0
+	assert_same "$(vps --json "$T/dump.elf" | jq -r '.processes[].pid')" "$(awk '{ print $1 }' <<<"$output")"
+	[[ $output == *"nginx: master process"* ]]
+}
