@@ -2,7 +2,9 @@
 /* Alternatives: code of the image that the kernel moves to a site. */
 #include "code.h"
 
-/* Code of the image that may be at a site. Its instructions have the image's addresses. */
+/*
+ * A piece of the image's code that may be at a site. Its instructions have the image's addresses.
+ */
 struct piece {
 	struct vl_code from;
 	uint64_t to; /* its address at the site */
@@ -61,9 +63,9 @@ static bool same_site(const struct vl_trust_look *l, const struct piece *p, size
 }
 
 /*
- * Does the guest's code @c have the instructions of all @nr @pieces, one after the other, with any
- * no operations in between? The kernel pads a shorter replacement with no operations, joins these,
- * and shortens jumps.
+ * Does the guest's code @c have the instructions of all @nr @pieces, one after the other? No
+ * operations may lie between: the kernel pads a shorter replacement with them, joins them, and
+ * shortens jumps.
  */
 static bool same_code(const struct vl_trust_look *l, const struct piece *pieces, size_t nr,
 		      const struct vl_code *c)

@@ -246,7 +246,7 @@ struct vl_error *vl_archive_read(struct vl_archive *a, size_t max, unsigned char
 	_cleanup_free_ unsigned char *buf = NULL;
 	size_t len = 0, cap = 0;
 
-	/* With the size that its archive says there are no copies to a larger buffer. */
+	/* The archive's size of the member saves copies to ever larger buffers. */
 	if (a->size && a->size <= max) {
 		cap = a->size + BLOCK;
 		buf = malloc(cap + 1);

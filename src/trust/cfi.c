@@ -28,7 +28,7 @@ struct piece {
 	size_t len, hash; /* the place of the hash in it */
 };
 
-/* The hash that it has there. */
+/* The hash in that code. */
 static const unsigned char any_hash[HASH_LEN] = { 0x78, 0x56, 0x34, 0x12 };
 
 /* Find the code between the symbols NAME_start and NAME_end. */
@@ -77,13 +77,13 @@ static bool is_hash(const struct vl_trust_look *l, uint32_t hash, uint32_t now, 
 	return now == hash || (sealed && !now) || now == rehash(l, hash);
 }
 
-/* Is @c, from @from to @to, what @p has there? */
+/* Does @c have the bytes of @p from @from to @to? */
 static bool same_part(const struct piece *p, const struct vl_code *c, size_t from, size_t to)
 {
 	return to <= p->len && !memcmp(p->bytes + from, c->bytes + from, to - from);
 }
 
-/* Is @c the code of @p but for the hash, as far as it goes? */
+/* Is @c the beginning of the code of @p, except for the hash? */
 static bool is_piece(const struct piece *p, const struct vl_code *c, size_t from)
 {
 	return p->hash + HASH_LEN <= c->len && c->len <= p->len && same_part(p, c, from, p->hash) &&
@@ -150,7 +150,7 @@ enum vl_trust_form vl_trust_cfi_caller(const struct vl_trust_look *l, const stru
 	    c->len > end && !memcmp(c->bytes + end, own + end, c->len - end) &&
 	    is_hash(l, hash, -word(c->bytes + CALLER_HASH), false))
 		return VL_TRUST_LEGAL;
-	/* What compares the hash itself is longer: the rest is in the place of the call. */
+	/* Code that compares the hash itself is longer. Its rest is in the place of the call. */
 	if ((find_piece(l->t, "fineibt_caller", &p) && p.len == c->len && is_piece(&p, c, 0) &&
 	     is_hash(l, hash, word(c->bytes + p.hash), false)) ||
 	    (find_piece(l->t, "fineibt_paranoid", &p) && p.len > c->len && is_piece(&p, c, 0) &&

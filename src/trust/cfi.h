@@ -5,7 +5,7 @@
 
 #include "code.h"
 
-/* Most bytes of a piece of code of FineIBT. */
+/* The longest piece of code of FineIBT, in bytes. */
 #define VL_TRUST_CFI_MAX 32
 /* Bytes of endbr64. */
 #define VL_TRUST_ENDBR_LEN 4
@@ -22,7 +22,7 @@ size_t vl_trust_cfi_caller_len(void);
 /* Does the image have endbr64 at offset @at? */
 bool vl_trust_has_endbr(const struct vl_trust *t, size_t at);
 
-/* Judge them. */
+/* Judge a site. */
 enum vl_trust_form vl_trust_cfi_function(const struct vl_trust_look *l,
 					 const struct vl_trust_site *s, const struct vl_code *c);
 enum vl_trust_form vl_trust_cfi_caller(const struct vl_trust_look *l, const struct vl_trust_site *s,

@@ -125,8 +125,8 @@ static enum vl_trust_form judge(const struct check *c, const struct vl_trust_clu
 }
 
 /*
- * Has the guest switched the site @s at offset @at, which has two legal forms, on or off? A kernel
- * before 5.13 chooses its nops at boot ("x86: Remove dynamic NOP selection").
+ * Has the guest switched the site @s at offset @at, which has two legal forms? A kernel before 5.13
+ * chooses its nops at boot ("x86: Remove dynamic NOP selection").
  */
 static bool is_switched(const struct check *c, const struct vl_trust_site *s, size_t at,
 			const unsigned char *guest, const unsigned char *own)
@@ -196,8 +196,8 @@ static void check_cluster(const struct check *c, const struct vl_trust_cluster *
 }
 
 /*
- * Judge @cluster, which may reach over the ends of the range. All of it is among look.own. A guest
- * that runs may change what is judged, so that is copied first.
+ * Judge @cluster, which may reach over the ends of the range. All of it is among look.own. A
+ * running guest may change the bytes meanwhile, so they are copied first.
  */
 static void visit(const struct check *c, const struct vl_trust_cluster *cluster)
 {
@@ -219,7 +219,7 @@ static void visit(const struct check *c, const struct vl_trust_cluster *cluster)
 	check_cluster(c, cluster, buf);
 }
 
-/* Forms that most sites of a running kernel have. */
+/* The forms of most sites of a running kernel. */
 static const struct {
 	uint8_t class, len;
 	uint64_t code; /* its bytes, the lowest first */
@@ -280,7 +280,7 @@ static size_t compare_moved(const struct check *c, size_t at)
 	return at;
 }
 
-/* Bytes that are moved at a time, and before and behind them those of a cluster. */
+/* Bytes that are moved at a time. A cluster may begin before them and end behind them. */
 #define MOVED 16384
 #define AROUND VL_TRUST_CLUSTER_MAX
 

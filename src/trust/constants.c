@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a guest has in the constants of the image, and behind its text. */
+/* Compares the guest's constants with the image's, and the bytes behind the text. */
 #include "../base/array.h"
 #include "forms.h"
 #include "internal.h"
@@ -94,7 +94,7 @@ static bool is_initialized(const struct vl_trust *t, uint64_t slot, uint64_t now
 /* May the word at @slot, in the part that the kernel writes while it boots, be @now? */
 static bool is_legal(const struct vl_trust *t, uint64_t slot, uint64_t own, uint64_t now)
 {
-	/* A vmlinux has no lists of references: this is not known. */
+	/* A vmlinux has no lists of references, so allow any. */
 	return !is_function(t, own) || !now || !t->nr_list[VL_TRUST_32] ||
 	       is_initialized(t, slot, now);
 }

@@ -215,7 +215,7 @@ static bool each_type(struct search *s, Dwarf *dwarf)
 	return any;
 }
 
-/* Our libelf may be another one than libdw's, so libdw opens a file. */
+/* libdw opens a file by itself, because it may use another libelf than we do. */
 static int file_of(const unsigned char *bytes, size_t len)
 {
 	int fd = memfd_create("vlens-dwarf", MFD_CLOEXEC);

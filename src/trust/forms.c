@@ -156,7 +156,7 @@ static bool is_inlined(const struct vl_trust_look *l, const struct vl_code *c, u
 	return false;
 }
 
-/* @s is a call site, or the trampoline itself. */
+/* Judge @s, a call site or the trampoline itself. */
 static enum vl_trust_form static_call(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				      const struct vl_code *c)
 {
@@ -177,7 +177,7 @@ static enum vl_trust_form static_call(const struct vl_trust_look *l, const struc
 		return VL_TRUST_ATTACHMENT;
 	if (!vl_trust_is_entry(l->t, is.target))
 		return VL_TRUST_ILLEGAL;
-	/* Where that is none, a conditional jump leads to a return (__static_call_transform()). */
+	/* Without a function, a conditional jump leads to a return (__static_call_transform()). */
 	if (was.kind == VL_INSN_BRANCH && is_function(l->t, is.target, "__static_call_return") &&
 	    !trampoline_target(l, was.target))
 		return VL_TRUST_LEGAL;
@@ -276,7 +276,10 @@ static enum vl_trust_form retpoline(const struct vl_trust_look *l, const struct 
 		    goes_through(l, &(struct vl_insn){ .kind = VL_INSN_JUMP, .target = is.target },
 				 VL_INSN_JUMP, number))
 			return VL_TRUST_LEGAL;
-		/* Or a branch with the opposite condition over a jump through the register. */
+		/*
+		 * The other form: a branch with the opposite condition over a jump through the
+		 * register.
+		 */
 		if (is.kind != VL_INSN_BRANCH || is.condition != (was.condition ^ 1) ||
 		    is.target - c->va > was.len)
 			return VL_TRUST_ILLEGAL;
@@ -320,7 +323,7 @@ static enum vl_trust_form call(const struct vl_trust_look *l, const struct vl_tr
 		       VL_TRUST_ILLEGAL;
 }
 
-/* Is @c no operations, with or without the code that counts a call at the end? */
+/* Are there only no operations in @c, perhaps with the code that counts a call at the end? */
 static bool is_padding(const struct vl_trust_look *l, const struct vl_code *c)
 {
 	const struct vl_trust_look kernel = { .t = vl_trust_kernel(l->t), .memory = l->memory };
@@ -365,7 +368,7 @@ static enum vl_trust_form endbr(const struct vl_trust_look *l, const struct vl_t
 		       VL_TRUST_ILLEGAL;
 }
 
-/* Any number, if the first site of the same constant in the text has it, too. */
+/* Any number is legal if the first site of the same constant in the text has it, too. */
 static enum vl_trust_form constant(const struct vl_trust_look *l, const struct vl_trust_site *s,
 				   const struct vl_code *c)
 {

@@ -133,7 +133,7 @@ struct walk {
 	const struct vl_trust_taker *taker;
 	struct vl_trust_origin origin;
 	size_t nr;		 /* kernels and modules so far */
-	struct vl_error *unread; /* the first file that we may not open; NULL: none */
+	struct vl_error *unread; /* the first file that we have no right to open; NULL: none */
 };
 
 /* Is the ELF file @elf not linked, as a module's is? */

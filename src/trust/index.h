@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The index of a stored kernel: its symbols, its sites and the table of its fields, so that a run
- * need not make them anew. They depend on the image only, wherever it is placed. The index stands
+ * The index of a stored kernel: its symbols, its sites and the table of its fields. With it a run
+ * need not make them anew. They depend on the image only, and not on its place. The index stands
  * behind the ELF file and its relocation lists, in the same file, so it is always of that image.
  */
 #ifndef VLENS_TRUST_INDEX_H
@@ -21,7 +21,7 @@ enum vl_trust_index_end vl_trust_index_there(int fd, size_t len);
 /* Has that file, which has a checksum, the right one? */
 struct vl_error *vl_trust_index_right(int fd, size_t len, bool *ret);
 
-/* A number of the source that judges text: another source has another one. */
+/* A number of the source that judges text. It differs for each source. */
 uint64_t vl_trust_maker(void);
 
 /* The length of the image in @file, @len bytes, without the index behind it. */
@@ -42,7 +42,7 @@ struct vl_error *vl_trust_index_make(const struct vl_trust *t, const void *image
 bool vl_trust_index_take(struct vl_trust *t, int fd, const unsigned char *file, size_t len,
 			 bool sound);
 
-/* Let go of what was taken. */
+/* Release what vl_trust_index_take() took. */
 void vl_trust_index_drop(struct vl_trust *t);
 
 #endif

@@ -55,12 +55,12 @@ struct vl_trust {
 	 * module has its kernel's length here, and the code is in the kernel's image. */
 	struct vl_trust_part counter;
 	/*
-	 * What symbols, by_name, sites and clusters were taken from, but for addresses; NULL: they
-	 * were made. The mapped end of a file, from index_at on.
+	 * The index with the symbols, by_name, sites and clusters, without addresses; NULL: they
+	 * were made. It is the mapped end of a file, from index_at on.
 	 */
 	const void *index;
 	size_t index_at, index_len;
-	/* Of a module, else NULL; the set is NULL until the module is added to one. */
+	/* These are NULL for a kernel. The set is NULL until the module is added to one. */
 	struct vl_ko *ko;
 	const struct vl_trust_set *set;
 };

@@ -96,7 +96,7 @@ static const char *info(const struct vl_ko *ko, const char *key)
 	const struct vl_ko_section *s = &ko->sections[i];
 	const char *text, *end;
 
-	/* Where a section without content lies has not been checked. */
+	/* The offset of a section without content was not checked. */
 	if (!i || s->type == SHT_NOBITS || !s->size)
 		return NULL;
 	text = (const char *)ko->file + s->at;

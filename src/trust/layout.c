@@ -12,7 +12,7 @@
 #include "internal.h"
 
 #define PAGE 4096UL
-/* Of sections in the image that are not text. The kernel's own tables need 8. */
+/* The alignment of sections in the image other than text. The kernel's own tables need 8. */
 #define ALIGN_PLACE 16UL
 #define THIS_MODULE ".gnu.linkonce.this_module"
 

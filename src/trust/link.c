@@ -187,7 +187,7 @@ static struct vl_error *relocate(struct vl_trust *t, const struct vl_ko_section 
 				 const uint64_t *symbols, size_t nr)
 {
 	const struct vl_ko_section *to = &t->ko->sections[list->info];
-	/* A table is read in the image; all else is as the guest has it. */
+	/* A table is read in the image. Other sections are at the guest's addresses. */
 	uint64_t base = vl_trust_is_table(to->name) ? t->va + to->place : to->va;
 
 	for (size_t i = 0; i < list->size / sizeof(Elf64_Rela); i++) {

@@ -162,7 +162,7 @@ static bool starts(const char *name, const char *with)
 	return !strncmp(name, with, strlen(with));
 }
 
-/* Does anybody read section @i? */
+/* Does vlens read section @i? */
 static bool is_read(const struct vl_ko *ko, size_t i)
 {
 	const struct vl_ko_section *s = &ko->sections[i];
@@ -177,7 +177,10 @@ static bool is_read(const struct vl_ko *ko, size_t i)
 	       strcmp(name, "__dyndbg") != 0;
 }
 
-/* In @copy of the file, fill with zeros what is not read: also the signature behind its end. */
+/*
+ * In @copy of the file, fill the parts that are not read with zeros: also the signature behind the
+ * end.
+ */
 static void blank(const struct vl_ko *ko, unsigned char *copy)
 {
 	Elf64_Ehdr head;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A pack: the modules of a release in one file. An index, in the order of names, and behind it the
- * modules, each compressed (lz4.h) without the sections that nobody reads. A name can be there
- * several times, with different builds.
+ * modules, each compressed (lz4.h) without the sections that vlens does not read. A name can be
+ * there several times, with different builds.
  */
 #ifndef VLENS_TRUST_PACK_H
 #define VLENS_TRUST_PACK_H
@@ -31,7 +31,7 @@ struct vl_pack_module {
 /* The number of modules in the pack; 0: it is none. */
 size_t vl_pack_nr(const unsigned char *pack, size_t len);
 
-/* Is the index what was written? What reads a pack asks this first. */
+/* Is the checksum of the index right? Call this before reading a pack. */
 bool vl_pack_is_sound(const unsigned char *pack, size_t len);
 
 /* Read entry @i; false: it is damaged. */
@@ -54,7 +54,7 @@ struct vl_packer {
 	size_t len, room;
 };
 
-/* Free what @p has; it is empty then, as a zeroed one is. */
+/* Free the content of @p, which is then empty like a zeroed one. */
 void vl_packer_deinit(struct vl_packer *p);
 
 /*

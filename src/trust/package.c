@@ -205,7 +205,7 @@ static bool has_failed(struct members *all)
 	return failed;
 }
 
-/* Wait until all members are taken. The error is theirs if they had one, as it came first. */
+/* Wait until all members are taken. An error of a member came first, and replaces @err. */
 static struct vl_error *finish(struct members *all, struct vl_error *err)
 {
 	pthread_mutex_lock(&all->lock);
@@ -293,7 +293,7 @@ static struct vl_error *each_file(struct vl_archive *a, const struct vl_trust_or
 		return vl_error_os(failed, "cannot start a thread");
 	}
 	while (!has_failed(all) && !(err = vl_archive_next(a, &path, &size)) && path) {
-		/* A file with hard links has its content under one of its names. */
+		/* A file with hard links has its content under only one of its names. */
 		if (!size ||
 		    (!vl_is_kernel_path(path) && !(taker->module && vl_is_module_path(path))))
 			continue;

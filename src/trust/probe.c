@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a kprobe makes of the text. */
+/* The changes of the text by a kprobe. */
 #include <string.h>
 
 #include "trust.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The signer of a kernel or a module, as the signature names it. The signature is not checked: that
- * takes the distribution's certificate. The name is only as good as the way that the file came.
+ * The signer of a kernel or a module, as the signature names it. The signature is not checked, as
+ * that needs the distribution's certificate. So the name is only as trustworthy as the source of
+ * the file.
  */
 #ifndef VLENS_TRUST_SIGNATURE_H
 #define VLENS_TRUST_SIGNATURE_H

@@ -146,13 +146,16 @@ static struct vl_error *give_rows(struct rows *r, vl_trust_stored_fn *fn, void *
 
 /* A file of the store that is written, but not at its place so far. */
 struct prepared {
-	char *at, *path; /* where it is, and its place */
+	char *at, *path; /* its present path, and its final one */
 };
 
 struct adding {
 	const char *dir;
-	struct rows rows; /* of what was added */
-	/* Files of what was named move to their places together: of a damaged package none does. */
+	struct rows rows; /* of the kernel that was added */
+	/*
+	 * The files of one source move to their places together. If a package is damaged, none
+	 * does.
+	 */
 	struct prepared *files;
 	size_t nr_files, cap_files;
 	struct vl_packer packer; /* the modules of `release` that are not stored yet */
@@ -197,7 +200,7 @@ static struct vl_error *store_file(struct adding *a, const char *build_id, const
 	return prepare(a, path, bytes, len);
 }
 
-/* Where the file @path of the store is read: the last one that was prepared, or @path itself. */
+/* The path to read the file @path of the store by: the one last prepared, or @path itself. */
 static const char *newest(const struct adding *a, const char *path)
 {
 	for (size_t i = a->nr_files; i-- > 0;)
@@ -253,7 +256,7 @@ static struct vl_error *add_kernel(void *ctx, const struct vl_trust_origin *orig
 	s->added = time(NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
 		put_field(text, ORIGIN_MAX, s, &fields[i]);
-	/* The kernel last: without it the origin is not looked at. */
+	/* Move the kernel last: without it the origin is not read. */
 	err = store_file(a, s->build_id, VL_TRUST_ORIGIN, text, strlen(text));
 	if (!err)
 		err = store_file(a, s->build_id, VL_TRUST_KERNEL, file, file_len);
@@ -478,7 +481,7 @@ struct vl_error *vl_trust_list(vl_trust_stored_fn *fn, void *ctx)
 /* The fewest digits of a build id that name a kernel. */
 #define DIGITS_MIN 8
 
-/* Is @s what its user calls @name? @real is the path @name without links, or NULL. */
+/* Does the user mean @s by @name? @real is the path @name without links, or NULL. */
 static bool is_named(const struct vl_trust_stored *s, const char *name, const char *real)
 {
 	const char *path = s->origin.path;
@@ -524,7 +527,7 @@ static struct vl_error *remove_row(struct rows *r, size_t i)
 	return err;
 }
 
-/* The error for @name, which is none of @r, with what it may be meant for. */
+/* The error for @name, which is none of @r, with similar names. */
 static struct vl_error *unnamed(const struct rows *r, const char *name)
 {
 	struct vl_error *err = vl_error_new(VL_ERR_ARG, "%s has no kernel '%s'", r->dirs[0], name);

@@ -37,8 +37,8 @@ struct vl_trust_stored {
 typedef struct vl_error *vl_trust_stored_fn(void *ctx, const struct vl_trust_stored *s);
 
 /*
- * Store each kernel and module in @path (vl_trust_each_file()). It replaces one with the same
- * build id. @fn is called for each stored kernel, and for the modules of a release without one.
+ * Store each kernel and module in @path (vl_trust_each_file()). A stored one with the same build id
+ * is replaced. @fn is called for each stored kernel, and for the modules of a release without one.
  */
 struct vl_error *vl_trust_add(const char *path, vl_trust_stored_fn *fn, void *ctx);
 
@@ -50,10 +50,10 @@ struct vl_error *vl_trust_absent(const char *build_id, const char *release)
 	__attribute__((returns_nonnull));
 
 /*
- * Is the stored kernel of @build_id, the file @fd of @size bytes, what was stored? Its checksum is
+ * Is the stored kernel of @build_id, the file @fd of @size bytes, undamaged? Its checksum is
  * compared when the file is used first, which takes some 20 ms. *@print_ret names the file: when it
- * changes, so does the number. 0: it has no checksum, as an older vlens has stored it.
- * VL_ERR_ARG: it is damaged. (stored.c)
+ * changes, so does the number. 0: it has no checksum, as an older vlens has stored it. VL_ERR_ARG:
+ * it is damaged. (stored.c)
  */
 struct vl_error *vl_trust_stored_check(const char *build_id, int fd, size_t size,
 				       uint64_t *print_ret);

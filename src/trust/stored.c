@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The checksum of a stored kernel. All of the file is compared with it once: then the run directory
- * keeps what the file was, so that the next runs see that it is still that file.
+ * The checksum of a stored kernel. It is compared with all of the file once. Then the run directory
+ * keeps the identity of the file, by which the next runs recognize it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "index.h"
 #include "store.h"
 
-/* A number of what the file @fd is now; 0: that cannot be found out. */
+/* A number for the present identity of the file @fd; 0: it cannot be found out. */
 static uint64_t print_of(int fd)
 {
 	struct stat st;
@@ -29,7 +29,7 @@ static uint64_t print_of(int fd)
 	return h ? h : 1;
 }
 
-/* Was the checksum right when the file was @print? Then the file @path says so. */
+/* Was the checksum right for the file with the identity @print? The file @path notes that. */
 static bool was_right(const char *path, uint64_t print)
 {
 	_cleanup_free_ char *text = NULL;

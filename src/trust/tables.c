@@ -90,7 +90,7 @@ static bool add_caller(struct vl_trust *t, const struct table *table, size_t at)
 	       vl_trust_add_site(t, va - len, len, table->class, at);
 }
 
-/* The record is the address of what is in front of a function. Its endbr64 may be replaced. */
+/* The record is the address of the bytes in front of a function. Its endbr64 may be replaced. */
 static bool add_function(struct vl_trust *t, const struct table *table, size_t at)
 {
 	uint64_t va = place(t, at);
@@ -253,7 +253,10 @@ static struct vl_error *add_table(struct vl_trust *t, const struct table *table)
 	if (err || !part.len)
 		return err;
 	if (!size) {
-		/* A module's table can be too short to recognize its form: it is the kernel's. */
+		/*
+		 * A module's table can be too short to recognize its form. It has the kernel's
+		 * form.
+		 */
 		size_t n = t->set ? t->set->kernel->alt_form : 0;
 
 		while (n < ARRAY_SIZE(alt_forms) && !alt_fits(t, part.at, part.len, n))
@@ -381,7 +384,7 @@ static int by_place(const void *pa, const void *pb)
 	return a->entry < b->entry ? -1 : a->entry > b->entry;
 }
 
-/* Bits of an offset, within what is sorted as one piece: a page. */
+/* The low bits of an offset. Sites whose other bits are equal, a page, are sorted together. */
 #define PIECE 12
 
 /*

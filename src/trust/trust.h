@@ -147,8 +147,8 @@ enum vl_trust_class {
 enum vl_trust_kind {
 	VL_TRUST_CHANGED, /* not a legal form */
 	/*
-	 * Something is attached here as the kernel allows. Whether its target is what the kernel
-	 * has attached is for the caller to say.
+	 * Something is attached here as the kernel allows. The caller decides whether the target is
+	 * what the kernel has attached.
 	 */
 	VL_TRUST_ATTACHED,
 	VL_TRUST_POKE, /* int3 at a site, as during a change by the kernel: read it again */
@@ -221,8 +221,8 @@ void vl_trust_check_tail(const struct vl_trust *t, const struct vl_trust_memory 
 
 /*
  * Is finding @f, where a kprobe is, what a probe makes of the text: an int3 and nothing else, or,
- * optimized, a jump to the probe's own code? An entry in the table of probes must not make any
- * other change look harmless. @addr: the offset of kprobe.addr.
+ * optimized, a jump to the probe's own code? An entry in the table of probes must not hide any
+ * other change. @addr: the offset of kprobe.addr.
  */
 bool vl_trust_is_probe(const struct vl_trust *t, const struct vl_trust_memory *memory, int32_t addr,
 		       const struct vl_trust_finding *f);
@@ -252,7 +252,9 @@ struct vl_trust_set;
  */
 struct vl_error *vl_trust_module_open(const void *file, size_t len, struct vl_trust **ret);
 
-/* Of a module, owned by it: its name, with '_' for '-', and the release that it was built for. */
+/*
+ * A module's name, with '_' for '-', and the release that it was built for. The module owns both.
+ */
 const char *vl_trust_module_name(const struct vl_trust *module);
 const char *vl_trust_module_release(const struct vl_trust *module);
 
@@ -301,7 +303,7 @@ void vl_trust_set_remove(struct vl_trust_set *set, struct vl_trust *module);
 /*
  * Relocate @module of a set, with the symbols that the kernel and the other modules of the set
  * export, and make the table of its sites. A second call does nothing. VL_ERR_ARG: it needs a
- * symbol that nobody in the set exports, or it is damaged.
+ * symbol that no member of the set exports, or it is damaged.
  */
 struct vl_error *vl_trust_link(struct vl_trust *module);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One process adds to a store at a time, and removes what one that was killed has left. */
+/*
+ * Only one process at a time adds to a store. It first removes the files that a killed process has
+ * left.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

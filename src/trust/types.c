@@ -28,7 +28,7 @@
 
 /* --- rows --- */
 
-/* What is stored as @dir/@build_id.types; false: there is nothing that can be read. */
+/* The row for @dir/@build_id.types; false: it cannot be read. */
 static bool look(const char *dir, const char *build_id, struct vl_types_stored *ret)
 {
 	_cleanup_free_ char *path = NULL;
@@ -178,7 +178,7 @@ static struct vl_error *add_elf(void *ctx, const struct vl_trust_origin *origin,
 
 	(void)origin;
 	elf_version(EV_CURRENT);
-	/* It is only read. */
+	/* The file is only read. */
 	elf = elf_memory((char *)bytes, len);
 	if (!elf)
 		return vl_error_new(VL_ERR_ARG, "its ELF file is damaged: %s", elf_errmsg(-1));
@@ -235,7 +235,7 @@ struct vl_error *vl_types_add(const char *path, const char *build_id, vl_types_s
 
 /* --- listing and removal --- */
 
-/* Call @fn for what @dir has whose build id begins with @front, unless @but has it, too. */
+/* Call @fn for the types in @dir whose build id begins with @front, unless @but has them, too. */
 static struct vl_error *each(const char *dir, const char *front, const char *but,
 			     vl_types_stored_fn *fn, void *ctx)
 {
