@@ -56,7 +56,7 @@ struct imee_file {
 	struct imee_status *status;
 
 	struct xarray vcpus;		     /* of struct imee_vcpu, made on request */
-	bool probing;			     /* has a share in the probe */
+	bool probing;			     /* holds a share in the probe */
 	struct imee_watch_ring __rcu *watch; /* written under setup */
 	u64 rings;			     /* number of rings so far; under setup */
 

@@ -109,7 +109,7 @@
 
 /* The supervisor sets the fields up to once; the others are the agent's own variables. */
 struct agent_vars {
-	uint64_t canary;    /* tells this page from all others: random */
+	uint64_t canary;    /* a random number that distinguishes this page from all others */
 	uint64_t local_cr3; /* guest-physical address of the local top-level table */
 	uint64_t ring;	    /* AGENT_EXCHANGE_VA */
 	uint64_t end_mask;  /* a walk ends where (node & end_mask) == request.end */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How the direct engine gets at the guest's RAM.
+ * The direct engine's access to the guest's RAM.
  *
  * - A file that cannot be truncated under us is mapped: QEMU seals its memfds against that.
  *   With any other a truncation would be a SIGBUS.
@@ -156,9 +156,7 @@ static const struct direct_piece *find(const struct vl_direct *d, uint64_t gpa)
 	return p && gpa - p->gpa < p->size ? p : NULL;
 }
 
-/*
- * Not vl_target_read(), which may map the file; but that knows memory that is in no file as it is.
- */
+/* Not vl_target_read() for memory that is in a file as it is, because that may map the file. */
 static bool read_file(struct vl_direct *d, const struct direct_piece *p, uint64_t gpa,
 		      unsigned char *to, size_t len)
 {

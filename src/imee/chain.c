@@ -41,7 +41,7 @@ static inline __attribute__((always_inline)) void take(const struct plan *plan, 
 			direct_end_string((char *)out, f->size);
 			break;
 		default:
-			__builtin_unreachable(); /* the plan has no others */
+			__builtin_unreachable(); /* a plan has no other kinds */
 		}
 	}
 }

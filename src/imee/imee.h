@@ -39,7 +39,7 @@ enum vl_read_status {
 	VL_READ_LOOP,	      /* a walk: the list never comes back to its head */
 	VL_READ_MORE,	      /* a walk: there are more elements than were asked for */
 	VL_READ_GARBAGE,      /* a walk: a pointer to no element, node or root */
-	VL_READ_GONE,	      /* the guest has ended, its RAM or the dump was cut short */
+	VL_READ_GONE,	      /* the guest has ended, or its RAM or the dump was cut short */
 	VL_READ_BAD,	      /* the request makes no sense (a size, an offset) */
 	VL_NR_READ_STATUS,
 };

@@ -19,7 +19,7 @@
 
 /*
  * The physical page that @va is mapped to, if the processor would execute there. A page of user
- * mode will do: SMEP is off.
+ * mode serves, too, as SMEP is off.
  */
 static bool executable(struct vl_kvm *k, const struct vl_space *s, uint64_t va, uint64_t *gpa_ret)
 {
@@ -144,8 +144,8 @@ bool kvm_recover(struct vl_kvm *k, const struct vl_space *s, const struct agent_
 		return *tries <= TRIES_OVERLAY && move(k, s);
 	case AGENT_LOST:
 		/*
-		 * Move if the agent is not mapped there; if it is, that was the state of a
-		 * moment.
+		 * Move the agent if it is not mapped there. If it is mapped, the failure was
+		 * transient.
 		 */
 		*st = KVM_BY_WALK;
 		return *tries <= TRIES_FAULT && kvm_ready(k, s);

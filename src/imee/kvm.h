@@ -10,12 +10,12 @@
  * same tables (the direct engine) gives the reason of a failure, finds a place for the agent,
  * and serves what the agent cannot.
  *
- * The risk: KVM cannot make a slot non-executable. If a guest knows where the agent is, and
- * maps another page there just when a request begins, that page runs in the agent's place. It
- * can then write our exchange pages, that is, lie, which it cannot with the direct engine. It
- * gets no further: its RAM is read-only there, and all that comes out of the exchange pages is
- * checked for bounds. A mirror rules that out: the translation of the agent's address is
- * checked when it is filled in, and then stays.
+ * The risk: KVM cannot make a slot non-executable. If a guest knows where the agent is, and maps
+ * another page there just when a request begins, that page runs in the agent's place. It can then
+ * write our exchange pages, that is, lie, which it cannot with the direct engine. It can do no
+ * more: its RAM is read-only there, and all data from the exchange pages are checked for bounds. A
+ * mirror rules that out: the translation of the agent's address is checked when it is filled in,
+ * and then stays.
  */
 #ifndef VLENS_IMEE_KVM_H
 #define VLENS_IMEE_KVM_H

@@ -22,7 +22,7 @@
 
 #include "direct.h"
 
-#define MIRROR_TABLES 2048   /* pages of 4 KiB, touched as they are needed */
+#define MIRROR_TABLES 2048   /* pages of 4 KiB, which are touched when they are needed */
 #define MIRROR_ENTRIES 16384 /* at a time */
 #define MIRROR_USED 2048     /* used entries of one request; beyond that all count as used */
 /* A request that compares all entries begins with this many at most. */

@@ -11,7 +11,7 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-/* By their best rank, highest first: find_best() then asks few. The rank decides. */
+/* In the order of their best ranks, so that find_best() asks few engines. The rank decides. */
 static const struct vl_raw_ops *const engines[NR_ENGINES] = { &vl_raw_direct, &vl_raw_kmod,
 							      &vl_raw_kvm };
 
@@ -192,7 +192,7 @@ struct vl_space vl_reader_kernel(const struct vl_reader *r)
 
 /* ---- requests ---- */
 
-/* Refuse what no engine can serve. */
+/* Refuse requests that no engine can serve. */
 static inline enum vl_read_status check(const struct vl_space *s, uint64_t va, size_t len)
 {
 	if (unlikely(len > VL_READ_MAX))

@@ -21,7 +21,7 @@ enum vl_read_status vl_reader_where(struct vl_reader *r, const struct vl_space *
 
 	if (!r->walker && r->ops == &vl_raw_direct)
 		r->walker = r->engine;
-	/* Without memory for another engine there is no answer. */
+	/* Out of memory: no second engine can be opened. */
 	if (!r->walker && vl_discard(vl_raw_direct.open(r->target, r->attach, &r->walker)))
 		st = VL_READ_GONE;
 	else if (s->levels == 4 || s->levels == 5)

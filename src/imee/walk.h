@@ -12,7 +12,7 @@
 
 #include "direct.h"
 
-/* How a part is moved. */
+/* How a part is copied. */
 enum part_op {
 	PART_4,
 	PART_8,
