@@ -24,10 +24,9 @@ struct vl_watchdog {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	bool runs, quit;
-	const struct vl_waits
-		*waits;		   /* added to the budget of a run; NULL: none are */
-	_Atomic uint64_t deadline; /* CLOCK_MONOTONIC ns; 0: nothing runs */
-	_Atomic uint64_t waited;   /* of @waits, before the run */
+	const struct vl_waits *waits; /* added to the budget of a run; NULL: none are */
+	_Atomic uint64_t deadline;    /* CLOCK_MONOTONIC ns; 0: nothing runs */
+	_Atomic uint64_t waited;      /* of @waits, before the run */
 	_Atomic bool expired;
 };
 
