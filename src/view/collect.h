@@ -31,8 +31,8 @@ int vl_fields_add(struct vl_fields *fs, enum vl_field f, size_t out, size_t size
 int vl_fields_add_through(struct vl_fields *fs, enum vl_field through, enum vl_field f, size_t out,
 			  size_t size);
 /*
- * The same behind the pointers at @path: @nr fields, of which the last is the one to add. There are
- * at most VL_WALK_DEREFS pointers.
+ * The same for a field behind several pointers: @path has @nr fields, of which the last is the one
+ * to add. There are at most VL_WALK_DEREFS pointers.
  */
 int vl_fields_add_far(struct vl_fields *fs, const enum vl_field *path, size_t nr, size_t out,
 		      size_t size);
@@ -101,12 +101,12 @@ struct vl_error *vl_need_fields(struct vl_raw_guest *g, const enum vl_field *f, 
  * clock (see vmst/time.c) plus the time asleep. False: it cannot be read.
  */
 bool vl_raw_guest_uptime(struct vl_raw_guest *g, uint64_t *ret);
-/* When it booted, in ns of the epoch, by its own clock. False: it cannot be read. */
+/* The time of the boot, in ns since 1970, by the guest's clock. False: it cannot be read. */
 bool vl_raw_guest_booted(struct vl_raw_guest *g, uint64_t *ret);
 
 /*
- * Can a view of @what, which shows @fields (struct vl_scan), be made of @g? It is refused if a
- * field is not known for sure. Without a known kernel there is nothing to ask.
+ * Can @g be shown in a view of @what with @fields (struct vl_scan)? VL_ERR_KERNEL: a field is not
+ * known for sure. Without a known kernel nothing is checked.
  */
 struct vl_error *vl_scan_bears(const struct vl_raw_guest *g, const enum vl_field *fields,
 			       const char *what);
@@ -116,15 +116,15 @@ struct vl_error *vl_scan_bears(const struct vl_raw_guest *g, const enum vl_field
  */
 struct vl_error *vl_symbols_bear(const struct vl_raw_guest *g, const char *const *symbols,
 				 const char *what);
-/* A view that looks up init_task; one that looks up nothing. */
+/* The symbols of a view that looks up init_task, and of one that looks up none. */
 extern const char *const vl_task_symbols[], *const vl_no_symbols[];
-/* Those of the CPUs, of memory and of the clock (totals.c). */
+/* The variables of the CPUs, of memory and of the clock (totals.c). */
 extern const char *const vl_totals_symbols[];
 /* The fields of memory, of the CPUs and of processes, for a sample (struct vl_scan). */
 extern const enum vl_field vl_memory_fields[], vl_cpu_fields[], vl_top_fields[];
 /* The fields that a watch cannot do without. */
 extern const enum vl_field vl_watch_fields[];
-/* A view that finds its place by symbols, or asks for each field that it needs. */
+/* The fields of a view that needs symbols only, or checks each field that it needs. */
 extern const enum vl_field vl_scan_asks[];
 
 /* The letter of ps(1) for task_struct.__state and .exit_state. */

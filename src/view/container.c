@@ -22,7 +22,7 @@ enum form_of_id {
 static const struct form {
 	const char *runtime;
 	const char *above;	    /* the name of the group above; NULL: any */
-	const char *before, *after; /* what stands before and after the id */
+	const char *before, *after; /* the text before and after the id */
 	enum form_of_id id;
 } forms[] = {
 	{ "docker", NULL, "docker-", ".scope", ID_HEX },
@@ -56,7 +56,7 @@ static bool is(struct part p, const char *text)
 	return p.len == strlen(text) && !memcmp(p.at, text, p.len);
 }
 
-/* Take @before and @after from the ends of @p, of which something must be left. */
+/* Remove @before and @after from the ends of @p. False: nothing is left, or they are not there. */
 static bool strip(struct part *p, const char *before, const char *after)
 {
 	size_t n = strlen(before), m = strlen(after);
@@ -68,7 +68,10 @@ static bool strip(struct part *p, const char *before, const char *after)
 	return true;
 }
 
-/* The value of a digit, of which the runtimes write small ones; -1: it is none. */
+/*
+ * The value of a hexadecimal digit in lower case, as the runtimes write it; -1: it is another
+ * character.
+ */
 static int digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -115,7 +118,7 @@ static bool take_id(const struct form *f, struct part id, struct vl_container *r
 	return true;
 }
 
-/* Is @name the group of a container? Its runtime stays NULL if it is that of something else. */
+/* Is @name the group of a container? The runtime stays NULL if a row without a runtime fits. */
 static bool take_container(struct part above, struct part name, struct vl_container *ret)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the path of a control group says of its processes: their container, and their unit. */
+/* The container and the unit of processes, by the path of their control group. */
 #ifndef VLENS_CONTAINER_H
 #define VLENS_CONTAINER_H
 
@@ -22,8 +22,8 @@ struct vl_container {
 
 /*
  * Read the path of a control group (@len bytes, a guest's) in the hierarchy of version 2, or in one
- * of version 1. Of containers in containers it is the outermost one. False: it has neither a
- * container nor a unit; @ret is empty.
+ * of version 1. If containers are nested it is the outermost one. False: it has neither a container
+ * nor a unit; @ret is empty.
  */
 bool vl_container_parse(const char *path, size_t len, struct vl_container *ret);
 

@@ -108,7 +108,7 @@ static const struct vl_column module_columns[] = {
 	{ 0 },
 };
 
-/* What the ways read, up to VL_NR_FIELDS. */
+/* The fields that the ways read, up to VL_NR_FIELDS. */
 static const enum vl_field list_fields[] = { VL_F_MOD_LIST, VL_F_MOD_NAME, VL_F_MOD_STATE,
 					     VL_NR_FIELDS };
 static const enum vl_field kobject_fields[] = {

@@ -24,7 +24,7 @@ struct seen_task {
 /* include/linux/sched.h */
 #define EXIT_DEAD 0x10
 
-/* Is @t in @state of its end? It has left its memory before: exit_mm(). */
+/* Is @t in @state, one of the states of its end? Before that it leaves its memory: exit_mm(). */
 static bool is_ended(const struct seen_task *t, int32_t state)
 {
 	return t->exit_state & state && !t->mm;
@@ -303,7 +303,7 @@ static const struct vl_column process_columns[] = {
 	{ 0 },
 };
 
-/* What the ways read, up to VL_NR_FIELDS. */
+/* The fields that the ways read, up to VL_NR_FIELDS. */
 static const enum vl_field list_fields[] = { VL_F_TASK_TASKS,	   VL_F_TASK_TGID, VL_F_TASK_COMM,
 					     VL_F_TASK_EXIT_STATE, VL_F_TASK_MM,   VL_NR_FIELDS };
 static const enum vl_field tree_fields[] = {

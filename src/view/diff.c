@@ -189,9 +189,9 @@ struct vl_error *vl_diff_read(const struct vl_raw_guest *g, struct vl_sys *sys, 
 }
 
 /*
- * Go all ways once that the guest's own code answers (@own), or all others, in one epoch, and note
- * those that fail. If the kernel cannot answer at this moment that is an error, but with @final it
- * is noted as well.
+ * Follow once all ways that the guest's own code answers (@own), or all others, in one epoch, and
+ * note those that fail. It is an error if the kernel cannot answer at this moment; with @final that
+ * is noted, too.
  */
 static struct vl_error *go_ways(struct vl_comparison *k, struct vl_diff_items *items, bool final,
 				bool own)
@@ -217,7 +217,10 @@ static struct vl_error *go_ways(struct vl_comparison *k, struct vl_diff_items *i
 				why = way->go(k, items, 1U << i);
 		}
 		if (why && is_momentary(why) && !final) {
-			/* If pages have changed the next try gets them all as of one moment. */
+			/*
+			 * Settle now: if pages have changed, the next try gets all of them as of
+			 * one moment.
+			 */
 			if (open && k->sys->ops->settle)
 				vl_error_destroy(k->sys->ops->settle(k->sys));
 			k->sys->ops->end(k->sys);
@@ -233,8 +236,7 @@ static struct vl_error *go_ways(struct vl_comparison *k, struct vl_diff_items *i
 }
 
 /*
- * The same, with some tries. They go on in the same session, which has learned by then what pages
- * it needs.
+ * The same, with some tries. They use the same session, which knows by then which pages it needs.
  */
 static struct vl_error *try_ways(struct vl_comparison *k, struct vl_diff_items *items, bool own)
 {
@@ -253,7 +255,7 @@ static struct vl_error *try_ways(struct vl_comparison *k, struct vl_diff_items *
 	return err;
 }
 
-/* The ways of @k that were gone, as bits. */
+/* The ways of @k that were followed, as bits. */
 static unsigned gone(const struct vl_comparison *k)
 {
 	unsigned all = 0;
@@ -264,7 +266,7 @@ static unsigned gone(const struct vl_comparison *k)
 	return all & ~k->absent;
 }
 
-/* Those of them that show all items. */
+/* The ways that show all items, of those that were followed. */
 static unsigned whole(const struct vl_comparison *k)
 {
 	unsigned all = gone(k);
@@ -298,7 +300,7 @@ static struct vl_error *look(struct vl_comparison *k, struct vl_diff_items *item
 	return NULL;
 }
 
-/* The same; once more if the guest did not hold still for an answer of its kernel. */
+/* The same; once more if the guest changed during an answer of its kernel. */
 static struct vl_error *look_again(struct vl_comparison *k, struct vl_diff_items *items)
 {
 	struct vl_error *err = look(k, items);
@@ -355,7 +357,7 @@ static void name_ways(char *text, size_t size, const char *first, const struct v
 	}
 }
 
-/* Show what hides an item, and where it was found if no way to all items shows it. */
+/* Show the ways that lack an item, and where it was found if no way to all items shows it. */
 static void show_mark(struct vl_table *t, size_t column, const struct vl_diff_kind *kind,
 		      const struct vl_diff_item *it, unsigned all)
 {

@@ -34,8 +34,8 @@ struct vl_comparison {
 	struct vl_raw_guest *g;
 	struct vl_sys *sys; /* the one that answers now */
 	const struct vl_diff_kind *kind;
-	struct vl_error *why[VL_DIFF_WAYS]; /* ways that could not be gone */
-	unsigned absent; /* bit i: the kernel was built without way i, so nothing is missing */
+	struct vl_error *why[VL_DIFF_WAYS]; /* ways that failed */
+	unsigned absent; /* bit i: the kernel was built without the list of way i */
 };
 
 /* A way to the list. */

@@ -84,7 +84,7 @@ static void add_file(struct vl_raw_guest *g, struct vl_opened *f, size_t task, i
 		VL_PART(FILE_MODE, file->mode),
 	};
 
-	/* It was closed in the meantime. */
+	/* The file was closed meanwhile. */
 	if (!vl_object(g, at, parts, ARRAY_SIZE(parts)) || !file->inode)
 		f->nr--;
 }

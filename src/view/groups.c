@@ -93,7 +93,7 @@ static uint64_t group_by(const struct vl_groups *s, uint64_t set, size_t i)
 	return follow(s, css, VL_F_CSS_CGROUP);
 }
 
-/* Find the controllers that are not in the unified hierarchy; all sets agree about that. */
+/* Find the controllers that are not in the unified hierarchy. They are the same in all sets. */
 static void find_trees(struct vl_groups *s, uint64_t set)
 {
 	uint64_t unified = follow(s, follow(s, set, VL_F_CSS_SET_DFL), VL_F_CGROUP_ROOT);

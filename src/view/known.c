@@ -137,7 +137,7 @@ static void see_new(struct vl_known *k, const struct vl_seen *s)
 	if (now.exit_state)
 		news |= VL_NEWS_END;
 	tell(k, news, &now, NULL);
-	/* Its program is told when it is there: as an exec. */
+	/* The event of the exec follows when the program is complete. */
 	if (again == VL_AGAIN_LATER)
 		now.mm = 0;
 	add(k, &now);
@@ -145,7 +145,7 @@ static void see_new(struct vl_known *k, const struct vl_seen *s)
 		k->tasks[k->nr - 1].ended = true;
 }
 
-/* @t has ended; @now is the last that is known of it. */
+/* @t has ended; @now is its last known state. */
 static void end(struct vl_known *k, struct vl_known_task *t, const struct vl_seen *now)
 {
 	if (!t->ended)

@@ -21,7 +21,7 @@ struct vl_seen {
 	char comm[16];
 };
 
-/* What is new in a process, as bits. */
+/* The news about a process, as bits. */
 enum {
 	VL_NEWS_START = 1 << 0,
 	VL_NEWS_EXEC = 1 << 1,
@@ -39,11 +39,11 @@ enum vl_again {
 struct vl_known_ops {
 	/*
 	 * Read the process at @s->task again, carefully. @was is what is known of it; NULL: it is
-	 * new. VL_AGAIN_TRUE: @s is how it is now. VL_AGAIN_GONE: @was has ended, and @s says as
-	 * much as is known of its end: exit_state is 0 if nothing is.
+	 * new. VL_AGAIN_TRUE: @s has its present state. VL_AGAIN_GONE: @was has ended, and @s has
+	 * the known facts about its end: exit_state is 0 if there are none.
 	 */
 	enum vl_again (*again)(void *ctx, struct vl_seen *s, const struct vl_seen *was);
-	/* Tell of @news, one bit. @was: before; NULL: it is new. */
+	/* Report @news, one bit. @was: the state before; NULL: the process is new. */
 	void (*tell)(void *ctx, unsigned news, const struct vl_seen *now,
 		     const struct vl_seen *was);
 };
@@ -51,7 +51,7 @@ struct vl_known_ops {
 struct vl_known_task {
 	struct vl_seen is;
 	unsigned round;	   /* the last walk that saw it */
-	bool ended;	   /* its end has been told; it is still listed */
+	bool ended;	   /* its end was reported; it is still listed */
 	bool missed;	   /* the last walk did not see it, and its memory has another task */
 	uint64_t later_ns; /* since when its exec is put off; 0: it is not */
 };
@@ -64,8 +64,8 @@ struct vl_known {
 	uint32_t *slots; /* by pid: an index + 1 */
 	size_t nr_slots;
 	unsigned round;
-	uint64_t now_ns; /* set by the caller before it tells what it has read */
-	bool silent;	 /* tell nothing: these are the processes that were there before */
+	uint64_t now_ns; /* set by the caller before it passes what it has read */
+	bool silent;	 /* report nothing: these processes were there before the watch */
 	bool full;	 /* there was no memory: something is missing */
 };
 

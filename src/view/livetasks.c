@@ -68,9 +68,7 @@ static bool read_task(struct vl_raw_guest *g, uint64_t at, struct vl_live_task *
 	state |= (uint32_t)long_state;
 	if (state == TASK_DEAD || state == TASK_NEW)
 		return false;
-	/*
-	 * It has left its memory, and only waits for its last switch; it does not sleep any more.
-	 */
+	/* The task has left its memory, and no longer sleeps: it only waits for its last switch. */
 	if (exit_state && flags & PF_EXITING && !mm && !(state & TASK_SLEEPS))
 		return false;
 	ret->first = is_first(g, ret, leader);
@@ -206,7 +204,9 @@ static void see_deadline_node(void *ctx, uint64_t node)
 
 static void walk_tree(struct queues *q, uint64_t root, void (*see)(void *ctx, uint64_t node))
 {
-	/* On a running guest the tree changes. A later look has the tasks that this one misses. */
+	/*
+	 * The tree of a running guest changes. A later look finds the tasks that this one misses.
+	 */
 	vl_tree_each(q->g, word(q->g, root), QUEUE_MAX, see, q);
 }
 
@@ -466,7 +466,7 @@ static bool has(const struct vl_live_tasks *l, uint64_t at)
 	return i < l->nr && l->v[i].at == at;
 }
 
-/* Add what @found has and @all has not; @found keeps that only. */
+/* Add to @all the tasks that only @found has; @found keeps only these. */
 static void take_new(struct vl_live_tasks *all, struct vl_live_tasks *found)
 {
 	size_t nr = 0;

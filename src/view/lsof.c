@@ -80,7 +80,7 @@ static const char *type_word(const struct vl_inode *i)
 	};
 	size_t kind = (i->mode & S_IFMT) >> 12;
 
-	/* lsof's word for what is not a file anywhere. */
+	/* lsof's word for the type of an object that is in no file system. */
 	if (!strcmp(i->fs, "anon_inodefs"))
 		return "a_inode";
 	return kind < ARRAY_SIZE(words) && words[kind] ? words[kind] : "unknown";

@@ -29,7 +29,7 @@ bool vl_object(struct vl_raw_guest *g, uint64_t base, const struct vl_part *part
 
 /* ---- files ---- */
 
-/* The fields of what processes have open, and of its names (vl_scan_bears()). */
+/* The fields of open files and of their names (vl_scan_bears()). */
 extern const enum vl_field vl_opened_fields[], vl_name_fields[];
 
 struct vl_inode {
@@ -74,7 +74,7 @@ struct vl_opened {
 };
 
 /*
- * Collect the open files of all processes, of which threads have no others. With @all also
+ * Collect the open files of all processes. Threads share those of their process. With @all also
  * their folders and executables. On an error @ret has what could be read; pass it to
  * vl_opened_deinit() in any case.
  */
@@ -96,7 +96,7 @@ void vl_path_name(struct vl_raw_guest *g, const struct vl_path *p, char *buf, si
 
 /* ---- sockets ---- */
 
-/* The error of a kernel without types whose code does not show all that sockets have. */
+/* The error for a kernel without types whose code does not show all fields of sockets. */
 struct vl_error *vl_sockets_bear(const struct vl_raw_guest *g, const char *what);
 
 #define VL_ADDRESS_MAX 112 /* sun_path has 108 */

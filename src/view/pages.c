@@ -63,7 +63,7 @@ static bool walk_table(struct walk *w, uint64_t gpa, int level, uint64_t base, u
 			return false;
 		}
 	}
-	/* Only of a table that was seen as a whole. */
+	/* Note only a table that was walked to its end. */
 	if (known && before == w->executable && base >= w->start &&
 	    base + (ENTRIES * size - 1) <= w->last)
 		*known = gpa | (uint64_t)level;

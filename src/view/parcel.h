@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The result of a view, serialized by its worker in the box. The taker trusts none of it: each
- * count, length and kind is checked, and a parcel that does not fit is refused.
+ * The result of a view, serialized by its worker in the box. The broker checks each count, length
+ * and kind in it, and refuses a parcel that does not fit.
  */
 #ifndef VLENS_PARCEL_H
 #define VLENS_PARCEL_H
@@ -19,7 +19,7 @@ struct vl_parcel {
 	bool bad;     /* put: no memory, or too long; take: the bytes did not fit */
 };
 
-/* Limit of a parcel's bytes: a list of the most tasks that a kernel can have takes as many. */
+/* Limit of a parcel's bytes: the longest list of tasks of a kernel takes as many. */
 #define VL_PARCEL_MAX (1UL << 30)
 
 void vl_parcel_deinit(struct vl_parcel *p);

@@ -114,10 +114,10 @@ void vl_top_containers(struct vl_top *t, struct vl_top_sample *ret);
 bool vl_top_room(struct vl_top_sample *s, size_t len);
 
 /*
- * Limits of figures. A figure that was read raw is shown only if a running kernel could have
- * it: memory that a kernel no longer uses, or that a guest has forged, gives uptimes of
- * centuries and swap of petabytes. The limits are a table by the names of columns, so that one
- * limit holds in every view that shows the figure: see vl_plausible_table() in scan.h.
+ * Limits of figures. A figure that was read raw is shown only if a running kernel could have it:
+ * stale memory, or memory that a guest has forged, gives uptimes of centuries and swap of
+ * petabytes. The limits are a table by the names of columns, so that one limit holds in every view
+ * that shows the figure: see vl_plausible_table() in scan.h.
  */
 
 /*

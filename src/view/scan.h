@@ -34,7 +34,7 @@ struct vl_raw_guest {
 	struct vl_error *why;	  /* this is why */
 	struct vl_reader *reader; /* NULL likewise */
 	struct vl_space space;	  /* the kernel's own */
-	/* In a comparison with a trusted kernel: where the guest's own code answers; else NULL. */
+	/* In a comparison with a trusted kernel: the port to the guest's own code; else NULL. */
 	struct vl_sys *own;
 };
 
@@ -82,7 +82,7 @@ extern const struct vl_scan vl_scan_pidlist, vl_scan_pslist, vl_scan_credlist, v
  * it, and one for each finding; those that are no attachment are marked.
  */
 extern const struct vl_scan vl_scan_trust;
-/* The data that the models print: ps, netstat, lsof, uname, free. */
+/* Views with the data of ps, netstat, lsof, uname and free. */
 extern const struct vl_scan vl_scan_ps, vl_scan_sockets, vl_scan_files, vl_scan_uname, vl_scan_free;
 /* The containers, by the control groups of processes. */
 extern const struct vl_scan vl_scan_containers;
@@ -97,7 +97,7 @@ struct vl_diff {
 	const char *name, *plural;
 	const struct vl_column *columns;
 	struct vl_error *(*run)(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t);
-	const char *verdict; /* what a marked row is: "finding"; NULL: no number is printed */
+	const char *verdict; /* the word for a marked row, "finding"; NULL: no number is printed */
 };
 
 extern const struct vl_diff vl_diff_processes, vl_diff_modules, vl_diff_sockets;

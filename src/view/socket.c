@@ -123,7 +123,7 @@ static void read_queues(struct vl_raw_guest *g, struct vl_socket *k)
 	} else if (vl_object(g, k->at, any, ARRAY_SIZE(any))) {
 		vl_object(g, k->type == SOCK_DGRAM && is_ip(k) ? k->at : 0, udp, ARRAY_SIZE(udp));
 		k->receive = rmem > deficit ? rmem - deficit : 0;
-		/* One stands for the socket itself (sk_alloc()). */
+		/* One of the bytes is for the socket itself (sk_alloc()). */
 		k->send = wmem > 1 ? wmem - 1 : 0;
 	}
 }

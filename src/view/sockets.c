@@ -221,7 +221,7 @@ void vl_socket_owners(struct vl_raw_guest *g, const uint64_t *sks, size_t nr, ui
 	vl_opened_deinit(&files);
 }
 
-/* By socket; the process with the lowest id first, a table last. */
+/* Sort by socket; for one socket the process with the lowest id is first, a table last. */
 static int compare(const void *a, const void *b)
 {
 	const struct found *x = a, *y = b;

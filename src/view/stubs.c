@@ -284,7 +284,9 @@ static struct vl_error *add_bpf(struct vl_raw_guest *g, struct vl_stubs *s)
 	vl_fields_add(&fs, VL_F_BPF_KSYM_END, offsetof(struct ksym, end), 8);
 	vl_fields_add(&fs, VL_F_BPF_KSYM_PROG, offsetof(struct ksym, is_program), 1);
 	vl_fields_add(&fs, VL_F_BPF_KSYM_NAME, offsetof(struct ksym, name), VL_STUB_NAME - 1);
-	/* The list first: a program is in the table before its code is in the list. */
+	/*
+	 * Read the list first: the kernel adds a program to the table before its code to the list.
+	 */
 	err = vl_collect(g, &w, &fs, "what BPF has compiled", &nr);
 	if (!err)
 		err = find_starts(g, &starts);
@@ -339,7 +341,7 @@ void vl_stubs_deinit(struct vl_stubs *s)
 	*s = (struct vl_stubs){ .nr = 0 };
 }
 
-/* Most entries that overlap and are looked at: none of a healthy kernel do. */
+/* The most overlapping entries that are examined. A healthy kernel has none. */
 #define OVERLAP 8
 
 const struct vl_stub *vl_stub_at(const struct vl_stubs *s, uint64_t va)

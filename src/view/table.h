@@ -57,9 +57,12 @@ struct vl_table {
 	char *text;
 	size_t text_len, text_cap;
 	bool full; /* memory ran out: rows are missing */
-	/* Rows that are not as they should be: the exit status is then 1. */
+	/* The number of rows with a fault: if there are some the exit status is 1. */
 	size_t nr_marked;
-	/* Rows about what could not be compared: with --strict the exit status is then 1. */
+	/*
+	 * The number of rows about parts that could not be compared: with --strict the exit status
+	 * is 1.
+	 */
 	size_t nr_unsure;
 	/* Kernels whose text was not compared, as there is no trusted kernel of their build. */
 	size_t nr_untrusted;

@@ -33,7 +33,7 @@ struct task {
 	uint32_t ids[8];
 	uint64_t caps[5];
 	uint32_t securebits;
-	/* not read, but made of what is read */
+	/* not read, but computed */
 	char letter;
 	int32_t nice;
 	bool kernel, overridden;

@@ -228,7 +228,7 @@ static struct vl_error *compare_all(struct run *r)
 		err = compare(r, m->trust);
 		if (!err || err->code != VL_ERR_FAULT)
 			continue;
-		/* It can have been removed meanwhile. */
+		/* The module can have been removed meanwhile. */
 		m->why = vl_taken(err);
 		m->trust = NULL;
 	}
@@ -293,7 +293,7 @@ static struct vl_error *look(struct run *r)
 	const struct timespec wait = { .tv_nsec = AGAIN_NS };
 	struct vl_error *err = compare_all(r);
 
-	/* So many findings are another kernel's. Do not read them again. */
+	/* With so many findings it is another kernel. Do not read them again. */
 	if (err || !vl_target_is_live(r->g->target) || r->all > FINDINGS_MAX)
 		return err;
 	for (unsigned i = 0; !err && r->nr && i < AGAIN && (!i || has_poke(r)); i++) {
@@ -349,7 +349,7 @@ static uint64_t *read_probes(const struct run *r, size_t *nr_ret)
 	return w.records;
 }
 
-/* Is it worth a look at the table of probes? */
+/* Can the table of probes explain a finding? */
 static bool may_be_probed(const struct vl_trust_finding *f)
 {
 	return f->kind != VL_TRUST_ATTACHED && (f->found[0] == 0xcc || f->found[0] == 0xe9);

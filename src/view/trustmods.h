@@ -25,8 +25,9 @@ struct vl_trusted_modules {
 /*
  * Find the trusted modules (trust/pack.h) for all of the guest's list of modules. @kernel has been
  * placed where the guest has it, and must outlive *@ret, which the caller deinits, also after an
- * error. An error is about the list; a module that cannot be verified is none. Modules of one name
- * are not verified, as a kernel has only one, nor is what cannot be unpacked in 10 s.
+ * error. An error is about the list; a module that cannot be verified is none. Several modules of
+ * one name are not verified, as a kernel has only one of each. Modules that cannot be unpacked in
+ * 10 s are not verified, either.
  */
 struct vl_error *vl_trusted_modules_init(struct vl_raw_guest *g, const struct vl_trust *kernel,
 					 struct vl_trusted_modules *ret);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What all parts of a watch do: add events, and keep within their share. */
+/* Shared by all parts of a watch: they add events, and keep within their share. */
 #include <string.h>
 
 #include "../base/array.h"

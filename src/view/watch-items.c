@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The entries of a list that a watch reads as a whole. The guest chooses how many there are, and
- * their addresses: those that are known are sorted, and found by bisection.
+ * The entries of a list that a watch reads as a whole. The guest chooses their number and
+ * addresses. So known entries are sorted, and found by bisection.
  */
 #include <stdlib.h>
 #include <string.h>

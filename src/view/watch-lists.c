@@ -17,7 +17,7 @@
 
 #define MODULES_LEAST (10 * VL_NSEC_PER_MSEC)
 #define LISTENERS_LEAST (25 * VL_NSEC_PER_MSEC)
-/* One look at the listeners, and for their owners, takes no longer: other events wait meanwhile. */
+/* The longest look at the listeners, or for their owners. Other events wait meanwhile. */
 #define LOOK_MOST (500 * VL_NSEC_PER_MSEC)
 #define OWNERS_MOST (500 * VL_NSEC_PER_MSEC)
 #define WEIGHT 1
@@ -146,7 +146,7 @@ static void see_listener(struct vl_watcher *w, uint64_t sk)
 		return;
 	describe(&k, i);
 	i->told = true;
-	/* What was there before the watch is not an event. */
+	/* A listener from before the watch is not an event. */
 	i->fresh = w->listeners.known;
 }
 
@@ -163,7 +163,7 @@ static void tell_listener(struct vl_watcher *w, struct vl_watch_item *i,
 	tell(w, i, VL_WATCH_LISTEN);
 }
 
-/* Tell of the listeners that are fresh, with their owners: all of them are looked for at once. */
+/* Report the fresh listeners with their owners, which are searched for all at once. */
 static void tell_fresh(struct vl_watcher *w)
 {
 	struct vl_watch_items *l = &w->listeners;

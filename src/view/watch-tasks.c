@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The processes of a watch. The kernel counts the tasks that it has made, and those that there
- * are. When a count moves, the end of the list of processes is read, where new ones are added; or
- * all of it, which also shows what no count shows: an exec, a zombie, other credentials.
+ * The processes of a watch. The kernel counts the tasks that it has made, and those that exist.
+ * When a count changes, the watch reads the end of the list of processes, where new ones are added.
+ * At times it reads all of the list, which also shows events that no count shows: an exec, a
+ * zombie, other credentials.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -335,7 +336,7 @@ static void see_tail(struct vl_watcher *w, size_t max)
 
 	if (!make_room(w, max))
 		return;
-	/* A task that is removed meanwhile leads nowhere. */
+	/* The links of a task that is removed meanwhile lead nowhere. */
 	for (unsigned i = 0; i < TRIES && st != VL_READ_OK && st != VL_READ_MORE; i++) {
 		st = walk(w, true, max, &nr);
 		for (size_t k = nr; k; k--)
@@ -343,7 +344,7 @@ static void see_tail(struct vl_watcher *w, size_t max)
 	}
 }
 
-/* False: it has broken off. */
+/* False: the walk broke off. */
 static bool see_all(struct vl_watcher *w)
 {
 	enum vl_read_status st;
@@ -431,7 +432,7 @@ struct vl_error *vl_watch_tasks(struct vl_watcher *w, uint64_t now)
 		return vl_error_new(VL_ERR_FAULT, "the kernel's counters cannot be read");
 	w->known.now_ns = now;
 	made = c.forks - w->forks;
-	/* Released: what was made and is not there. */
+	/* The number of released tasks: those made less those that exist. */
 	w->moved = w->moved || made != (uint64_t)(int64_t)(c.threads - w->threads);
 	if (made || c.prev != w->prev) {
 		if (made > MOST_TAIL)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The kernel's text of a watch: a copy is made, and some pages at a time are compared with it,
- * round and round. A kernel changes its own text, at sites that it has tables of: what is there is
- * a word in the event, and no verdict. vcheck and `vlens trust verify` judge.
+ * round and round. A kernel changes its own text, at sites that it has tables of. The event names
+ * the kind of site, which is no verdict. vcheck and `vlens trust verify` judge.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,10 @@
 #define WEIGHT 2
 /* A change is over when the page is the same after this time: it takes steps, with an int3. */
 #define RESTS (20 * VL_NSEC_PER_MSEC)
-/* It is told then, over or not: text that changes again and again must not go unseen. */
+/*
+ * After this time the change is reported even if it goes on: text that changes all the time must
+ * not go unseen.
+ */
 #define MOST_CHANGING VL_NSEC_PER_SEC
 #define NEAR 5 /* bytes between two changes of one site: an instruction that is replaced */
 #define MOST_BYTES 16
@@ -33,7 +36,7 @@ static struct vl_watch_page *pending(struct vl_watch_text *t, size_t page)
 	return NULL;
 }
 
-/* ---- what is at a place ---- */
+/* ---- the kind of a site ---- */
 
 static int compare(const void *a, const void *b)
 {
@@ -171,7 +174,7 @@ const unsigned char *vl_text_at_rest(const struct vl_watch_page *p, const unsign
 		return buf;
 	if (now - p->first_ns < MOST_CHANGING)
 		return NULL;
-	/* It may be as it was at this moment, and was not a moment ago. */
+	/* The page may be unchanged now, and have been changed a moment ago. */
 	return buf && memcmp(buf, was, PAGE) ? buf : p->bytes;
 }
 

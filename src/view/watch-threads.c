@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The threads of a watch are counted, and no events: the kernel's count of the tasks that it has
- * made has them, too. If it says more than the processes that were seen, all ids are read
+ * A watch counts threads; they are no events. The kernel's count of the tasks that it has made
+ * includes them. If that is larger than the number of processes that were seen, all ids are read
  * (init_pid_ns).
  */
 #include <stdlib.h>
@@ -98,7 +98,7 @@ void vl_watch_threads(struct vl_watcher *w, uint64_t now)
 		return;
 	take(w, t, nr, true);
 	free(t);
-	/* What is not there now will not come. */
+	/* Tasks that are not found now have ended. */
 	if (f->made > f->processes + f->threads)
 		w->unseen = f->made - f->processes - f->threads;
 	vl_watch_did(w, &w->ids, now, WEIGHT, LEAST);

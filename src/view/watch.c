@@ -16,7 +16,7 @@
  * a busy host that takes milliseconds.
  */
 #define PATIENCE (40 * VL_NSEC_PER_MSEC)
-#define ENOUGH 1024 /* … or until there are so many */
+#define ENOUGH 1024 /* … or until there are so many events */
 /* A sleep is not longer than this, whatever the last look has cost. */
 #define LONGEST (50 * VL_NSEC_PER_MSEC)
 #define CREDIT (20 * VL_NSEC_PER_MSEC)

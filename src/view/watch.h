@@ -70,7 +70,7 @@ enum vl_watch_flag {
 	VL_WATCH_IDS = 1 << 3,	  /* uid and euid are known */
 };
 
-/* What a watch has cost, and what it can have missed, since it began. */
+/* The costs of a watch since it began, and the events that it may have missed. */
 struct vl_watch_figures {
 	uint64_t began_ns, now_ns; /* the host's CLOCK_MONOTONIC */
 	uint64_t cpu_ns;	   /* CPU time of the process that reads */
@@ -86,7 +86,7 @@ struct vl_watch_figures {
 struct vl_watch_options {
 	unsigned groups;   /* VL_WATCH_PROCESSES … */
 	uint32_t share;	   /* of one CPU, in tenths of a percent; 1000: never sleep */
-	uint64_t slice_ns; /* give an answer after so long, with events or without */
+	uint64_t slice_ns; /* answer after this time, with events or without */
 	uint64_t
 		others_ns; /* CPU time that the caller has used since the last call, which counts */
 };

@@ -21,9 +21,9 @@ struct vl_watch_item {
 	unsigned seen;	 /* walks, one behind the other */
 	unsigned missed; /* likewise */
 	bool told, here;
-	bool fresh; /* to be told as soon as its owner is looked for */
+	bool fresh; /* to be reported after the search for its owner */
 	uint32_t state;
-	struct vl_watch_event event; /* what is told of it */
+	struct vl_watch_event event; /* the event about it */
 };
 
 /* Such a list: modules, listeners (watch-lists.c). */
@@ -33,8 +33,8 @@ struct vl_watch_items {
 	/* A walk that goes on in the next look: addresses, and how many of them were read. */
 	uint64_t *found;
 	size_t nr_found, done;
-	bool known;   /* one walk was complete: what it saw was there before */
-	bool pending; /* something is new or missing, and a second walk has to confirm it */
+	bool known;   /* one walk was complete: its items were there before */
+	bool pending; /* an item is new or missing, and a second walk has to confirm it */
 	struct vl_watch_job job;
 };
 
@@ -143,7 +143,7 @@ void vl_watch_did(const struct vl_watcher *w, struct vl_watch_job *job, uint64_t
 
 /* ---- watch-threads.c ---- */
 
-/* Take the threads that are there for known; count those that are new, if tasks are missing. */
+/* Note the present threads as known. Count the new ones, if tasks are missing. */
 void vl_watch_threads_open(struct vl_watcher *w);
 void vl_watch_threads(struct vl_watcher *w, uint64_t now);
 
@@ -174,8 +174,8 @@ void vl_watch_texts(struct vl_watcher *w, uint64_t now);
 void vl_watch_texts_close(struct vl_watcher *w);
 
 /*
- * The bytes to tell of page @p, which had @was and now has @buf (NULL: it cannot be read): once it
- * rests, or has changed for a second. NULL: not yet.
+ * The bytes to report for page @p, which had @was and now has @buf (NULL: it cannot be read). NULL:
+ * the page has neither come to rest nor changed for a second.
  */
 const unsigned char *vl_text_at_rest(const struct vl_watch_page *p, const unsigned char *was,
 				     const unsigned char *buf, uint64_t now);
