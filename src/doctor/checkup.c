@@ -74,7 +74,7 @@ static void check_kernel(struct checkup *p)
 		      p->g->attach->pt.levels);
 }
 
-/* The reason, without the words that say that it was asked for. */
+/* The reason, without the words about the user's choice. */
 static const char *reason_of(const struct vl_reader_stats *stats)
 {
 	const char *rest = strstr(stats->reason, "; ");
@@ -127,7 +127,7 @@ static void check_engines(struct checkup *p)
 		snprintf(check, sizeof(check), "engine %s", name);
 		err = vl_reader_open(p->g->target, p->g->attach, &o, &r);
 		if (err) {
-			/* One engine is enough, and the reason is seldom one to mend. */
+			/* One engine is enough, and the user can seldom change the reason. */
 			vl_doctor_row(&p->d, check, VL_DOCTOR_OK, NULL, "not here: %s",
 				      err->code == VL_ERR_ARG ? "this vlens is built without it" :
 								err->message);

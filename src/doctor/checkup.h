@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The examination of a guest's memory, and of the raw engines that read it: rows of
- * vl_doctor_columns. It takes for granted that Unicorn can be loaded.
+ * vl_doctor_columns. Unicorn must be loadable.
  */
 #ifndef VLENS_CHECKUP_H
 #define VLENS_CHECKUP_H

@@ -153,7 +153,7 @@ static void add_name(struct vl_table *t, const struct process *all, size_t nr, s
 {
 	size_t count = 0;
 
-	/* Another one of this name has it. */
+	/* Another process of this name has the sample. */
 	for (size_t k = 0; k < i; k++)
 		if (all[k].chosen && is_named(t, all[k].row, name))
 			return;

@@ -30,7 +30,7 @@ static const enum vl_field clock_fields[] = { VL_F_TK_MONO,	   VL_F_TKR_BASE,
 					      VL_F_TK_OFFS_BOOT,   VL_NR_FIELDS };
 static const enum vl_field uts_fields[] = { VL_F_UTS_RELEASE, VL_F_UTS_NODENAME, VL_NR_FIELDS };
 
-/* The parts of a look. One whose fields or variables are not known for sure is left out. */
+/* The parts of a look. A part is left out if its fields or variables are not known for sure. */
 static const struct part {
 	void (*fn)(struct vl_collector *c);
 	const enum vl_field *fields;

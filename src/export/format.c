@@ -83,14 +83,14 @@ static size_t plain(const char *text, size_t len)
 	return n;
 }
 
-/* Does @text begin with what a hostile byte is written as? Then its backslash is one. */
+/* Does @text begin like the escape of a hostile byte? Then its backslash is escaped. */
 static bool is_escape(const char *text, size_t len)
 {
 	return len >= 4 && text[0] == '\\' && text[1] == 'x' && isxdigit((unsigned char)text[2]) &&
 	       isxdigit((unsigned char)text[3]);
 }
 
-/* No two texts are written the same. */
+/* Different texts must stay different. */
 static void put_escaped(struct vl_growing *out, const char *text, size_t len)
 {
 	while (len) {
@@ -229,7 +229,7 @@ static bool sort(struct sorted *s, const struct vl_exported *guest)
 
 	s->t = t;
 	s->rows = calloc(t->nr_rows + 1, sizeof(*s->rows));
-	/* All of it, for it differs from those of the others. */
+	/* Write it whole, because it differs from those of the other guests. */
 	put_escaped(&name, guest->guest, strlen(guest->guest));
 	s->name = name.text;
 	s->name_len = name.len;

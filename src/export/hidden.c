@@ -87,7 +87,7 @@ void vl_export_hidden(struct vl_collector *c)
 	if (vl_discard(vl_need_fields(c->g, need, ARRAY_SIZE(need) - 1, "the tree of ids")) ||
 	    !vl_symbol(c->k, "init_pid_ns") || !count_hidden(c, &hidden))
 		return;
-	/* One that ends just now may be in the tree only. */
+	/* A process that is ending may be in the tree only. */
 	for (unsigned i = 0; hidden && i < 3 && count_hidden(c, &again); i++)
 		hidden = again < hidden ? again : hidden;
 	vl_sample(c->t, VL_METRIC_HIDDEN_PROCESSES, hidden);

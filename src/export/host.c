@@ -57,7 +57,7 @@ void vl_export_clock(struct vl_collector *c)
 static void sample_totals(struct vl_collector *c, bool memory)
 {
 	struct vl_top_sample s = { .at_ns = 0 };
-	/* One that is out of its limits is unknown. */
+	/* A figure beyond its limits is unknown. */
 	bool wrong = vl_discard(vl_totals_sample(&c->top->totals, NULL, &s));
 
 	if (!memory && !wrong)
@@ -116,7 +116,7 @@ static bool count_hidden(struct vl_collector *c, size_t *nr_ret, size_t *hidden_
 	if (vl_discard(vl_modules_of_kobjects(c->g, &objects, &nr)) ||
 	    vl_discard(vl_modules_listed(c->g, &m, nr_ret)))
 		return false;
-	/* That of a built-in module has no struct module. */
+	/* The kobject of a built-in module has no struct module. */
 	for (size_t i = 0; i < nr; i++)
 		*hidden_ret += objects[i] && !is_listed(m, *nr_ret, objects[i]);
 	return true;
@@ -128,7 +128,7 @@ void vl_export_modules(struct vl_collector *c)
 
 	if (!count_hidden(c, &nr, &hidden))
 		return;
-	/* One that is loaded or removed just now is in one of both only. */
+	/* A module that is being loaded or removed is in only one of the two. */
 	if (hidden && count_hidden(c, &nr, &again))
 		hidden = again < hidden ? again : hidden;
 	vl_sample(c->t, VL_METRIC_MODULES, nr);

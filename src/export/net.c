@@ -67,7 +67,7 @@ void vl_export_tcp(struct vl_collector *c)
 	    !count(c, lhash + vl_offset(c->l, VL_F_LHASH_HEAD), 1UL + lmask,
 		   vl_offset(c->l, VL_F_SIZE_LHASH), by_state))
 		return;
-	/* One that the kernel has not made a whole socket of yet (TCP_NEW_SYN_RECV). */
+	/* A connection for which the kernel has no whole socket yet (TCP_NEW_SYN_RECV). */
 	by_state[3] += by_state[12];
 	for (size_t i = 1; i < 12; i++)
 		VL_SAMPLE(c->t, TCP_STATES, by_state[i], states[i]);

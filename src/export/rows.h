@@ -16,8 +16,8 @@
 #define VL_METRIC_LABELS 6
 
 /*
- * What the broker takes from a worker: so many rows, bytes of a text and bytes in all. The worker
- * gives so many processes; it only counts the rest.
+ * The limits of what the broker takes from a worker: rows, bytes of a text and bytes in all. The
+ * last is the number of processes that the worker gives; it only counts the others.
  */
 #define VL_EXPORT_PROCESSES_MAX 65536
 #define VL_EXPORT_ROWS_MAX (4 * VL_EXPORT_PROCESSES_MAX)
@@ -40,7 +40,9 @@ enum {
 
 extern const struct vl_column vl_export_columns[];
 
-/* The look at a guest that fills it: a row for each sample, and one for each process. */
+/*
+ * The view that fills it by one look at a guest: a row for each sample, and one for each process.
+ */
 struct vl_scan;
 extern const struct vl_scan vl_scan_export;
 
