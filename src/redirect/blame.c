@@ -30,8 +30,8 @@ static const char *path_of(struct vl_trap *t, const struct vl_path_row **row_ret
 }
 
 /*
- * Was @path counted before? It is known from now on. Each path counts once, as ls asks for the
- * same file in several ways. Two paths with one hash count as one.
+ * Was @path counted before? If not, note it. Each path counts once, as ls asks for the same file in
+ * several ways. Two paths with one hash count as one.
  */
 static bool is_known(struct vl_redirect *r, const char *path)
 {
@@ -93,7 +93,7 @@ void vl_blame(struct vl_trap *t, const struct vl_error *err)
 	if (path && is_on_disk(t, row, err) && !vl_absent(t->r, path))
 		t->r->absent[t->r->nr_absent++ % VL_MAX_ABSENT] =
 			(struct vl_absent){ vl_hash_text(path), vl_now_ns() };
-	/* Without the code that reads the disk, or the page, what is there is not known. */
+	/* The code that reads the disk, or the page, is not there, so the content is not known. */
 	if ((err->code == VL_ERR_UNVERIFIED || err->code == VL_ERR_LACKING) && path && row &&
 	    row->on_fail == F_EMPTY) {
 		if (!is_known(t->r, path))

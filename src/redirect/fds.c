@@ -97,7 +97,7 @@ static bool is_free(struct vl_trap *t, int fd)
 	struct stat st;
 	int pidfd, copy;
 
-	/* A first thread that has ended has no files, though the others have. */
+	/* A first thread that has ended has no files, but the other threads still have them. */
 	pidfd = task && task->tgid == t->tid ? pidfd_of(t->r, t->tid) : -1;
 	if (pidfd >= 0) {
 		copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);

@@ -347,7 +347,7 @@ static struct vl_error *open_guest(struct vl_trap *t, const struct how *h)
 	const int keep = O_DIRECTORY | O_NOFOLLOW | O_PATH | O_NOATIME;
 	/* Never block on a FIFO or a device. */
 	int flags = (int)(h->flags & keep) | O_RDONLY | O_NONBLOCK;
-	bool folder = h->flags & (O_DIRECTORY | O_PATH); /* O_PATH: only its name and stat count */
+	bool folder = h->flags & (O_DIRECTORY | O_PATH); /* O_PATH: name and stat only */
 	enum vl_how how = t->where.row->how;
 	struct vl_error *err;
 	struct stat st;
@@ -415,7 +415,7 @@ struct vl_error *vl_h_open(struct vl_trap *t)
 		return vl_host_open(t, h.flags, h.mode);
 	if (t->where.row->open == P_SUPPLY)
 		return give_text(t, &h, t->where.row->text, strlen(t->where.row->text));
-	/* As for a user who may not read it. */
+	/* The answer for a user without the right to read it. */
 	if (t->where.row->how == H_ONCE && vl_unshown(t, t->where.path)) {
 		t->ret = -EACCES;
 		return NULL;

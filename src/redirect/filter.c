@@ -61,7 +61,7 @@ static uint32_t reach(struct program *p, uint32_t to)
 	return p->at;
 }
 
-/* Put a test of the accumulator, which leads to @yes or @no. Returns its place. */
+/* Emit a test of the accumulator that leads to @yes or @no. Returns its place. */
 static uint32_t put_test(struct program *p, uint16_t test, uint32_t k, uint32_t yes, uint32_t no)
 {
 	yes = reach(p, yes);
@@ -133,7 +133,7 @@ static bool is_plain(int nr, uint32_t *ret)
 
 /*
  * The cases of call @nr, in the order of rows: native under a condition, to the tracer, to the
- * supervisor. *@otherwise_ret is where all others lead.
+ * supervisor. All other calls lead to *@otherwise_ret.
  */
 static size_t find_cases(int nr, struct condition_case ret[CASES], uint32_t *otherwise_ret)
 {

@@ -26,7 +26,7 @@
 /* Is descriptor @fd of @pid open for reading and appending? From fdinfo of proc(5). */
 static bool appends(pid_t pid, int fd)
 {
-	/* If that cannot be read, the answer is yes. */
+	/* If that cannot be read, assume that it is. */
 	uint64_t flags =
 		vl_proc_number("flags", 8, O_RDWR | O_APPEND, "/proc/%d/fdinfo/%d", (int)pid, fd);
 
@@ -62,10 +62,10 @@ bool vl_given(const struct vl_redirect *r, const struct stat *st)
 	return false;
 }
 
-/* What the program may do with a file that it has open. */
+/* The rights of the program to a file that it has open. */
 enum rights { MAY_USE, MAY_CHANGE, MAY_CHANGE_MEMORY };
 
-/* What the program may do with the file of descriptor @fd of ours. */
+/* The rights of the program to the file of our descriptor @fd. */
 static enum rights rights(const struct vl_redirect *r, int fd)
 {
 	char link[32], name[PATH_MAX];

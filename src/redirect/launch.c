@@ -72,7 +72,7 @@ static struct vl_error *died(void)
 	return vl_error_new(VL_ERR_OS, "the program's process died before it began");
 }
 
-/* How often a wait for the program's process looks whether that has ended. */
+/* The interval of the checks whether the program's process has ended. */
 #define POLL_MS 100
 
 /*

@@ -24,7 +24,7 @@ struct vl_memfd {
 int vl_memfd_get(struct vl_redirect_kept *kept, const void *data, size_t len, struct vl_memfd *ret);
 /* Release @m when the program has got @m->ro. Its content stays as long as the program has it. */
 void vl_memfd_put(struct vl_memfd *m, size_t len);
-/* A program of @kept, which may be NULL, has ended: the next one may need as many memfds. */
+/* A program of @kept (may be NULL) has ended. The next one is assumed to need as many memfds. */
 void vl_memfds_end_run(struct vl_redirect_kept *kept);
 /*
  * Prepare memfds for the next program, a few, while no user waits. True: call it again. They take

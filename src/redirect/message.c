@@ -316,7 +316,7 @@ static bool is_name(const char *key)
 	}
 }
 
-/* What an expression "cmp" compares a register with. */
+/* The value that an expression "cmp" compares a register with. */
 static const struct text compared = { .path = { NFTA_EXPR_DATA, NFTA_CMP_DATA, NFTA_DATA_VALUE } };
 
 /* Does the expression "meta" at @at load a name? */

@@ -79,8 +79,8 @@ enum vl_lookup {
 };
 
 /*
- * What does the call look for? @path is the path as the program wrote it, "" if that is not
- * absolute; @norm is the path that it leads to.
+ * The kind of command that the call looks for. @path is the path as the program wrote it, "" if
+ * that is not absolute; @norm is the path that it leads to.
  */
 enum vl_lookup vl_command_lookup(struct vl_trap *t, const char *path, const char *norm);
 /* The length of the folder of PATH that file @norm is in, or 0. */

@@ -259,7 +259,7 @@ static void find_called(struct vl_task *task)
 	task->called[strcspn(task->called, "\n")] = 0;
 }
 
-/* Note which program @task has become: @exe is its executable. */
+/* Note that @task executes @exe now. */
 void vl_program_begins(struct vl_task *task, const char *exe)
 {
 	const char *slash = strrchr(exe, '/'), *name = slash ? slash + 1 : exe;

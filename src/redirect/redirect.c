@@ -148,7 +148,8 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 		return NULL; /* ENOENT: the task was killed; EINTR */
 	r->stats->traps++;
 	/*
-	 * The program, or we, stood still: loop() has not seen that if this trap was there first.
+	 * The program or this process was stopped. loop() does not notice that if the trap came
+	 * first.
 	 */
 	if (vl_now_ns() - r->heard_ns > (uint64_t)(idle_ms(r) * MS))
 		vl_epoch_end(r);
@@ -314,7 +315,7 @@ static struct vl_error *init(struct vl_redirect *r)
 	return NULL;
 }
 
-/* Do the slow work, while the program's process confines itself. */
+/* Do the slow work while the program's process confines itself. */
 static struct vl_error *begin(struct vl_redirect *r, int sock)
 {
 	struct vl_error *err = vl_launch_begin(r, sock);
@@ -384,7 +385,10 @@ static struct vl_error *run_own(struct vl_redirect *r, int *status_ret)
 		r->starter = getpid();
 		err = run(r, child.sock, status_ret);
 		close(child.sock);
-		/* A user's signal ended it before it began: that is its status, and no fault. */
+		/*
+		 * A user's signal ended the program before it began. That is its status, and no
+		 * error.
+		 */
 		if (err && (r->ended || waitpid(child.pid, &r->wait_status, __WALL) == child.pid) &&
 		    WIFSIGNALED(r->wait_status) && WTERMSIG(r->wait_status) != SIGKILL) {
 			vl_error_destroy(err);

@@ -29,7 +29,7 @@ void vl_redirect_filter_destroy(struct vl_redirect_filter *f);
 
 /* A locale archive that was made of folders (locales.h); all zero: none. */
 struct vl_redirect_locales {
-	uint64_t mark; /* of what it was made; 0: there is none */
+	uint64_t mark; /* a hash of its sources; 0: there is none */
 	int fd;
 };
 
@@ -39,8 +39,8 @@ void vl_redirect_locales_deinit(struct vl_redirect_locales *l);
 struct vl_memfds;
 
 /*
- * What outlives a program. Namespaces are descriptors, the caller's to close; -1: none. The
- * caller releases the locales and the memfds.
+ * The state that outlives a program. Namespaces are descriptors, the caller's to close; -1: none.
+ * The caller releases the locales and the memfds.
  */
 struct vl_redirect_kept {
 	int network; /* an empty one: the first program makes it, the next ones enter it */
@@ -140,7 +140,7 @@ enum vl_redirect_refused {
 /* Why @kind with @what is refused; NULL: @kind is VL_REFUSED_NOTHING. */
 struct vl_error *vl_redirect_refusal(enum vl_redirect_refused kind, const char *what);
 
-/* Questions of the program that had no answer, and nothing that stands in for it. */
+/* The questions of the program that had neither an answer nor a substitute. */
 struct vl_redirect_lost {
 	uint64_t on_disk;	 /* files and folders that are on a disk of the guest */
 	char on_disk_first[256]; /* the first of them, perhaps cut off */
@@ -154,7 +154,7 @@ struct vl_redirect_lost {
 	char refused_what[256];
 };
 
-/* What confines a program besides the filter. */
+/* The confinement of a program besides the filter. */
 #define VL_CONFINED_RIGHTS 1u	/* it has no capability */
 #define VL_CONFINED_MOUNTS 2u	/* mounts of its own, all read-only */
 #define VL_CONFINED_NETWORK 4u	/* a network of its own, empty */

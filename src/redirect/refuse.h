@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the program did not get: calls that are refused, and answers of the guest. */
+/* Refused calls of the program, and questions that the guest did not answer. */
 #ifndef VLENS_REDIRECT_REFUSE_H
 #define VLENS_REDIRECT_REFUSE_H
 
@@ -23,7 +23,7 @@ void vl_not_allowed(struct vl_trap *t);
 struct vl_error *vl_refuse_program(struct vl_trap *t, int err, enum vl_redirect_refused why,
 				   const char *path);
 
-/* Counts what the program did not get: answers of the guest, and what is refused. */
+/* Counts the questions that the guest did not answer, and the refusals. */
 
 /* The guest gave no answer to @t, after all retries: count that, and keep the reason. */
 void vl_blame(struct vl_trap *t, const struct vl_error *err);

@@ -131,7 +131,7 @@ struct vl_path_row {
 	const char *note;
 };
 
-/* Where a path argument of the program leads. */
+/* The file that a path argument of the program names. */
 struct vl_where {
 	const struct vl_path_row *row; /* never NULL after success */
 	struct vl_file *file;	       /* the path was empty: this descriptor */

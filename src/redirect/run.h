@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One run of a program: what its supervisor knows, and its filter. */
+/* One run of a program: the state of its supervisor, and its filter. */
 #ifndef VLENS_REDIRECT_RUN_H
 #define VLENS_REDIRECT_RUN_H
 
@@ -24,7 +24,7 @@ struct vl_redirect_filter {
 	struct sock_filter *insns;
 };
 
-/* One run of a program: what its supervisor knows. */
+/* One run of a program: the state of its supervisor. */
 
 /* The number of families of generic netlink that have texts (message.c). */
 #define VL_GENL_FAMILIES 8

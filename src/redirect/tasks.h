@@ -49,7 +49,7 @@ struct vl_task {
 struct vl_task *vl_task_find(struct vl_redirect *r, pid_t tid);
 struct vl_task *vl_task_add(struct vl_redirect *r, pid_t tid, pid_t tgid, pid_t parent);
 void vl_task_remove(struct vl_redirect *r, pid_t tid);
-/* It executes something: forget its arguments. */
+/* The task executes another program: forget its arguments. */
 void vl_task_forget_words(struct vl_task *task);
 /* Continue all processes of the program: one may have stopped without our notice yet. */
 void vl_tasks_continue(struct vl_redirect *r);

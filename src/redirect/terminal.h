@@ -16,7 +16,7 @@ struct vl_terminal {
 	int fd; /* a signalfd: readable when there are some; -1: not taken */
 	sigset_t old_set;
 	struct sigaction old_chld;
-	bool all;  /* not only SIGCHLD is taken */
+	bool all;  /* all signals are taken, not only SIGCHLD */
 	bool stop; /* a stop signal has come, and no SIGCONT since */
 };
 
@@ -25,8 +25,8 @@ struct vl_error *vl_terminal_take(struct vl_terminal *t, bool all);
 /* Give them back, if they are taken. */
 void vl_terminal_give_back(struct vl_terminal *t);
 /*
- * @let: signals by which a user ends a program end this process for a while, unless it began with
- * them blocked; one that waits does so at once.
+ * With @let, signals by which a user ends a program end this process until the next call, unless it
+ * began with them blocked. A pending one ends it at once.
  */
 void vl_terminal_let(const struct vl_terminal *t, bool let);
 /*

@@ -60,7 +60,9 @@ struct vl_error *vl_self(struct vl_redirect *r, const struct vl_identity **ret)
 	return err;
 }
 
-/* Most calls are answered before the task can have gone: only after this time is it asked. */
+/*
+ * Most calls are answered at once. Only after this time is it checked whether the task still waits.
+ */
 #define WAITS_NS (5 * VL_NSEC_PER_MSEC)
 
 /* A call that takes long is checked for a pending signal each time this has passed. */

@@ -38,7 +38,7 @@ struct vl_trap {
 	int64_t ret;
 	bool pass; /* let the host's kernel do it */
 	bool sent; /* answered already */
-	/* what to do if the guest gives no answer */
+	/* the fallback if the guest gives no answer */
 	int tries;
 	int fail_errno;
 	vl_handler fallback;

@@ -17,8 +17,8 @@
 #define FIRST_ONCE 4096
 
 /*
- * The most reads of one file or directory. The kernel gives a generated file by the page, so
- * this is four times VL_WHOLE_MAX. It ends a file that gives a byte at a time.
+ * The most reads of one file or directory. The kernel gives a generated file by the page, so this
+ * is four times VL_WHOLE_MAX. The limit stops a file that returns a byte for each read.
  */
 #define PIECES_MAX 65536
 
