@@ -119,7 +119,7 @@ static bool is_optimized(struct vl_checker *c, uint64_t to)
 		return false;
 	if (!filled)
 		filled = vl_symbol(c->k, "optprobe_template_val");
-	/* The kernel has no such symbols: only the place is known. */
+	/* Without these symbols only the place can be checked. */
 	if (!start || filled <= start || call <= filled || call - start + 5 > sizeof(ours))
 		return true;
 	if (vl_read(c->g->reader, &c->g->space, to, ours, call - start + 5) ||
@@ -132,8 +132,8 @@ static bool is_optimized(struct vl_checker *c, uint64_t to)
 }
 
 /*
- * A probe is a breakpoint or, optimized, a jump to code of its own. Its entry in the table must
- * not make any other jump look harmless.
+ * A probe is a breakpoint or, optimized, a jump to code of its own. Its entry in the table must not
+ * hide any other jump.
  */
 static void check_site(struct vl_checker *c, const struct probe *p)
 {
@@ -181,8 +181,8 @@ static struct vl_error *keep_sites(struct vl_checker *c, const struct probe *p, 
 }
 
 /*
- * Show what probe @p calls. The probe of a kretprobe (kprobe is its first member) arranges the
- * call of the handler: that is of interest.
+ * Show the handler of probe @p. The probe of a kretprobe (kprobe is its first member) arranges the
+ * call of the handler, which is shown instead.
  */
 static void show_probe(struct vl_checker *c, const struct probe *p)
 {

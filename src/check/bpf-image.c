@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Compiled code of BPF. The compiler (arch/x86/net/bpf_jit_comp.c) makes few kinds of instructions,
- * and calls what the program calls. Code that another one has put there mostly does neither.
+ * and calls what the program calls. Code that an intruder has put there usually differs in both.
  */
 #include "bpf-image.h"
 
@@ -69,7 +69,7 @@ bool vl_bpf_calls_init(const struct vl_checker *c, const struct bpf_insn *code, 
 	return true;
 }
 
-/* Does the compiler make such instructions? */
+/* Does the compiler make such an instruction? */
 static bool is_usual(ZydisMnemonic m)
 {
 	static const ZydisMnemonic usual[] = {
@@ -115,7 +115,7 @@ static bool is_called(const struct vl_bpf_calls *calls, uint64_t to)
 	return calls->any || (at < calls->nr && calls->v[at] == to);
 }
 
-/* May compiled code lead to @to, outside of itself? */
+/* May compiled code jump to or call @to, outside of itself? */
 static bool may_leave(const struct vl_checker *c, const struct vl_bpf_calls *calls, uint64_t to)
 {
 	const struct vl_place p = vl_place_of(&c->places, to);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Compiled code of BPF: is it what the compiler makes of a program's instructions? */
+/* Checks compiled code of BPF: could the compiler have made it of a program's instructions? */
 #ifndef VLENS_BPF_IMAGE_H
 #define VLENS_BPF_IMAGE_H
 
@@ -16,7 +16,7 @@ struct vl_bpf_calls {
 	bool classic; /* classic BPF: its instructions are not known */
 };
 
-/* What @len instructions call. False: memory ran out. */
+/* The functions that @len instructions call. False: memory ran out. */
 bool vl_bpf_calls_init(const struct vl_checker *c, const struct bpf_insn *code, uint32_t len,
 		       struct vl_bpf_calls *ret);
 void vl_bpf_calls_deinit(struct vl_bpf_calls *c);

@@ -109,9 +109,10 @@ static void holds(struct program *p, size_t nr, uint64_t prog, const struct vl_f
 }
 
 /*
- * Find who holds the @nr programs @p, sorted by address: a descriptor of the program, or of a link
- * that has it attached. A program that the kernel attached otherwise (to a cgroup, a device) or
- * that is pinned in a file has no process. Best effort: the guest opens and closes files.
+ * Find the processes that hold the @nr programs @p, sorted by address: a descriptor of the program,
+ * or of a link that has it attached. A program that the kernel attached otherwise (to a cgroup, a
+ * device) or that is pinned in a file has no process. Best effort: the guest opens and closes
+ * files.
  */
 static void find_owners(struct vl_checker *c, struct program *p, size_t nr)
 {
@@ -144,7 +145,7 @@ static void find_owners(struct vl_checker *c, struct program *p, size_t nr)
 }
 
 /*
- * What program @p does that is a finding, or NULL: a meddling helper that it calls, or that its
+ * The finding about program @p, or NULL: it calls a helper that changes processes, or its
  * instructions cannot be read. Calls hold the offset to __bpf_call_base. *@code_ret: the
  * instructions, for the caller to free; NULL: they are not known. @left: how many may still be
  * read.
@@ -258,7 +259,7 @@ static void show_code(struct vl_checker *c, const struct program *p, uint64_t at
 }
 
 /*
- * Is there something else than filling behind the code that ends at @end, up to the end of its
+ * Are there bytes other than padding behind the code that ends at @end, up to the end of its
  * memory?
  */
 static bool has_rest(struct vl_checker *c, uint64_t start, uint64_t end)
@@ -281,7 +282,7 @@ static void check_function(struct vl_checker *c, const struct program *p,
 	char found[VL_CHECK_TEXT];
 	enum vl_bpf_verdict verdict;
 
-	/* The kernel's own code interprets the program, or that is not known. */
+	/* The kernel's own code interprets the program, or the form of its code is not known. */
 	if (!func || vl_place_of(&c->places, func).kind == VL_PLACE_TEXT)
 		return;
 	if (!len || len > c->code_left) {

@@ -51,7 +51,7 @@ static const char *const classes[] = {
 	[VL_CHECK_NOTE] = "note",
 };
 
-/* Say how many rows of each class are not shown. */
+/* Note how many rows of each class are not shown. */
 static void show_rest(struct vl_checker *c)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(c->rows); i++) {
@@ -213,7 +213,7 @@ static void add_peer(const struct vl_table *sockets, const char *address, char *
 			  cell(sockets, i, "COMM", comm, sizeof(comm)) ? comm : "");
 }
 
-/* Show each row of @from with a mark: what its @columns name, and the mark as what was found. */
+/* Show each marked row of @from: the cells of @columns, and the mark as the finding. */
 static void take(struct vl_checker *c, const struct vl_table *from, const char *check,
 		 const char *const columns[2], const char *address, const char *expected,
 		 const struct vl_table *sockets)
@@ -408,7 +408,7 @@ static struct vl_error *check_sockets(struct vl_checker *c)
 	vl_table_init(&t, vl_diff_sockets.columns);
 	vl_table_init(&all, vl_scan_sockets.columns);
 	err = vl_diff_sockets.run(c->g, c->sys, &t);
-	/* What cannot be read of them is not shown. */
+	/* Modules that cannot be read are not shown. */
 	if (t.nr_marked)
 		vl_error_destroy(vl_scan_sockets.run(c->g, &all));
 	take(c, &t, vl_diff_sockets.name, names, "SOCK", "the same in every list", &all);
@@ -445,14 +445,14 @@ static bool bears(struct vl_checker *c, const struct check *check)
 	if (!err)
 		return true;
 	vl_error_destroy(err);
-	/* Each look comes to the same. */
+	/* A second look would note the same. */
 	if (!c->again)
 		vl_append(c->untyped, sizeof(c->untyped), "%s%s", *c->untyped ? ", " : "",
 			  check->name);
 	return false;
 }
 
-/* What could not be checked, for lack of types. */
+/* The checks that could not be made without types. */
 static struct vl_error *say_untyped(const struct vl_checker *c)
 {
 	if (!*c->untyped)
@@ -480,7 +480,7 @@ static void make(struct vl_checker *c, const struct check *list, size_t nr, stru
 static struct vl_error *look(struct vl_checker *c)
 {
 	static const struct check list[] = {
-		/* Those that add owners of memory come first: the others need them. */
+		/* The checks that add owners of memory come first: the others need these owners. */
 		{ "the code that the kernel has made", vl_check_stubs, stubs_fields },
 		{ "BPF", vl_check_bpf, NULL },
 		{ "what is attached to the kernel", vl_check_attached, NULL },
@@ -518,7 +518,7 @@ static struct vl_error *look(struct vl_checker *c)
 	return err;
 }
 
-/* Free what one look has found out. */
+/* Free the results of one look. */
 static void forget(struct vl_checker *c)
 {
 	vl_places_deinit(&c->places);
@@ -536,7 +536,7 @@ static int by_hash(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* The next look shows only what this one has found. */
+/* The next look shows only findings that this one has, too. */
 static void hold(struct vl_checker *c)
 {
 	free(c->held);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The checks of a guest's kernel. A finding is something that is not as it should be. An
+ * The checks of a guest's kernel. A finding is a deviation from what a healthy kernel has. An
  * attachment uses an interface of the kernel (ftrace, kprobes, BPF, live patches), as in many
  * healthy guests. All checks read memory. Some compare it with the lists that the guest's kernel
  * shows.
@@ -23,7 +23,7 @@ enum vl_place_kind {
 	VL_PLACE_FTRACE,  /* a trampoline of ftrace */
 	VL_PLACE_KPROBE,  /* instructions that kprobes copied */
 	VL_PLACE_BOOT,	  /* code in the direct map: by which CPUs start, of kexec */
-	VL_PLACE_CLAIMED, /* a list of the kernel says so, but it is not what the list says */
+	VL_PLACE_CLAIMED, /* in a list of the kernel, but of another form */
 	VL_PLACE_HIDDEN,  /* of a module that is in memory, but not in the list */
 	VL_PLACE_CLASSIC, /* looks like compiled classic BPF: vl_check_memory() adds it */
 	VL_PLACE_NOBODY,  /* mapped executable, without an owner */
@@ -98,7 +98,7 @@ struct vl_check_row {
 	bool likely;	   /* a finding that can be harmless */
 	bool unsure;	   /* a note about something that could not be checked */
 	uint64_t at;	   /* address of what was checked */
-	const char *what;  /* the thing itself; NULL: the symbol at `at` */
+	const char *what;  /* the name of the object; NULL: the symbol at `at` */
 	const char *expected;
 	uint64_t code; /* the address that was found: it gives `owner`, and a `found` of NULL */
 	const char *found;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Credentials that the kernel has not given so. */
+/* Finds credentials that the kernel cannot have given. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,7 +138,7 @@ static int by_task(const void *a, const void *b)
 	return (x->at > y->at) - (x->at < y->at);
 }
 
-/* Which of the @nr tasks @t, in the order of by_task(), is at @at? NULL: none. */
+/* The task at address @at, of the @nr tasks @t in the order of by_task(); NULL: none. */
 static const struct vl_checked_task *task_at(const struct vl_checked_task *t, size_t nr,
 					     uint64_t at)
 {
@@ -153,10 +153,10 @@ static const struct vl_checked_task *task_at(const struct vl_checked_task *t, si
  *
  * A program with the set-user-ID bit keeps the groups of its user, or sets others; both are objects
  * of their own. Those of the kernel's first task (init_cred) are inherited, and never come back:
- * who takes them anew has them from prepare_kernel_cred(), as exploits and rootkits do. But a
- * server can start a root process, and give up its own rights later. So the parent must have been
- * the user's when the child was born, or the child of a session to which a user logged in, or must
- * have changed its credentials itself.
+ * only prepare_kernel_cred() gives them anew, which exploits and rootkits call. But a server can
+ * start a root process, and give up its own rights later. So the parent must have been the user's
+ * when the child was born, or the child of a session to which a user logged in, or must have
+ * changed its credentials itself.
  *
  * Other groups show nothing. Then a process of a user has become root by a program with the bit,
  * and has executed another one. So it has executed two programs at least.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How the CPUs enter the kernel: the tables of interrupts and segments, and the MSRs. */
+/* The entries of the CPUs into the kernel: the tables of interrupts and segments, and the MSRs. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -79,7 +79,7 @@ void vl_hook_check(struct vl_checker *c, const struct vl_hook *h)
 			 });
 }
 
-/* Is @va executable memory of the modules' space that nobody, or a hidden module, owns? */
+/* Is @va executable memory of the modules' space without an owner, or of a hidden module? */
 static bool is_foreign(const struct vl_checker *c, uint64_t va)
 {
 	enum vl_place_kind kind = vl_place_of(&c->places, va).kind;
@@ -88,8 +88,8 @@ static bool is_foreign(const struct vl_checker *c, uint64_t va)
 }
 
 /*
- * The class of word @fn of a table whose owner is of @kind: it is wrong in any table if nobody
- * owns it, and in a table of the kernel also if a module does. A module's own table has its
+ * The class of word @fn of a table whose owner is of @kind: it is wrong in any table if it has no
+ * owner, and in a table of the kernel also if a module does. A module's own table has its
  * functions. A copy elsewhere that has a module's function is of interest. False: no row.
  */
 static bool is_of_interest(const struct vl_checker *c, enum vl_place_kind kind, uint64_t fn,
@@ -256,7 +256,7 @@ static uint64_t find_head(struct vl_checker *c, const char *name)
 		    vl_hook_word(c, at + 8, &prev) && vl_hook_word(c, prev, &back) && back == at)
 			return at;
 	}
-	/* No list is whole: the walk reports why. */
+	/* No variable is the head of a whole list: the walk reports why. */
 	return vl_symbol(c->k, name);
 }
 

@@ -17,7 +17,7 @@ struct vl_hook {
 	bool shown;	  /* show a module's as an attachment */
 };
 
-/* Is the function the start of code with an owner, of which there is nothing to show? */
+/* Is the function the start of code with an owner, so that there is nothing to show? */
 bool vl_hook_is_fine(struct vl_checker *c, const struct vl_hook *h);
 /* Show a finding unless it is. */
 void vl_hook_check(struct vl_checker *c, const struct vl_hook *h);
@@ -31,9 +31,9 @@ void vl_hook_table(struct vl_checker *c, const struct vl_hook *h, uint64_t table
 /* Read the word at @va. False: it cannot be read; *@ret is 0. */
 bool vl_hook_word(struct vl_checker *c, uint64_t va, uint64_t *ret);
 
-/* Say that @what could not be followed to its end: it changes all the time, or is damaged. */
+/* Note that @what could not be followed to its end: it changes all the time, or is damaged. */
 void vl_hook_incomplete(struct vl_checker *c, const char *check, const char *what);
-/* The same of something that rests: @check could not be made, which is an error. */
+/* The same for data that does not change: @check could not be made, which is an error. */
 void vl_hook_damaged(struct vl_checker *c, const char *check, const char *what);
 
 #endif

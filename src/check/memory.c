@@ -75,7 +75,7 @@ static bool is_compiled(struct vl_checker *c, uint64_t header, size_t at, uint32
 	char found[VL_CHECK_TEXT];
 	size_t end = size;
 
-	/* The error says that this is not known. */
+	/* The error is reported as an unknown state. */
 	if (size > c->code_left) {
 		vl_hook_damaged(c, "module memory", "compiled code, of which there is too much,");
 		return true;
@@ -90,9 +90,9 @@ static bool is_compiled(struct vl_checker *c, uint64_t header, size_t at, uint32
 }
 
 /*
- * The number of bytes from @va to the end of what looks like a compiled BPF program: a header with
- * the size (struct bpf_binary_header), int3, and instructions as the compiler makes them. 0: it
- * does not look so. Classic BPF programs (of seccomp and sockets) are in no list of the kernel.
+ * The number of bytes from @va to the end of code that looks like a compiled BPF program: a header
+ * with the size (struct bpf_binary_header), int3, and instructions as the compiler makes them. 0:
+ * it does not look so. Classic BPF programs (of seccomp and sockets) are in no list of the kernel.
  */
 static uint64_t bpf_size(struct vl_checker *c, uint64_t va)
 {
@@ -191,8 +191,8 @@ static void show_range(struct vl_checker *c, const struct range *r, const char *
 }
 
 /*
- * Code that lies in the range of a listed module has an owner. So no range may be invented: the
- * kernel maps each of them as a whole, and gives it to one module.
+ * Code that lies in the range of a listed module has an owner. So check each range: the kernel maps
+ * it as a whole, and gives it to one module.
  */
 static struct vl_error *check_ranges(struct vl_checker *c)
 {
@@ -379,7 +379,7 @@ static void show_pointer(struct vl_checker *c, uint64_t at, uint64_t to, const s
 /* Variables that hold the bounds of the modules' space, which are not pointers to code. */
 static const char *const bounds[] = { "mod_tree", "execmem_info" };
 
-/* Is the word at @at not a pointer of these sections, or does another check read it? */
+/* May the word at @at be left out: it is no pointer, or another check reads it? */
 static bool is_elsewhere(const struct vl_checker *c, uint64_t at)
 {
 	uint64_t table = vl_symbol(c->k, "sys_call_table");

@@ -252,7 +252,7 @@ size_t vl_places_from(const struct vl_places *p, uint64_t va)
 	return vl_bisect(i, p->nr, p->v[i].start < va);
 }
 
-/* Most owners that overlap: a module's freed init section overlaps what lies there now. */
+/* The most owners that overlap: other code may lie in a module's freed init section. */
 #define OVERLAP 8
 
 struct vl_place vl_place_of(const struct vl_places *p, uint64_t va)

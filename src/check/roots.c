@@ -71,7 +71,7 @@ static bool check_pages(struct vl_checker *c, const struct vl_space *s, const ch
 
 /* ---- the kernel's half ---- */
 
-/* What an entry leads to; without its bits for access and protection. */
+/* The target of an entry, without its bits for access and protection. */
 static uint64_t led_to(uint64_t entry)
 {
 	return entry & X86_PTE_P ? entry & (X86_PTE_ADDR | X86_PTE_PS | X86_PTE_P) : 0;
@@ -253,8 +253,8 @@ static bool is_isolated(struct vl_checker *c, uint64_t root, struct vl_roots *r)
 }
 
 /*
- * The process's half of both roots leads to the same tables. Otherwise the kernel, and who reads
- * memory by its tables, would see another program than the one that runs.
+ * The process's half of both roots must lead to the same tables. Otherwise the kernel, and any
+ * reader that uses its tables, would see another program than the one that runs.
  */
 static void check_own_half(struct vl_checker *c, const struct vl_space *s, const char *what)
 {

@@ -2,7 +2,7 @@
 /*
  * The top-level page tables of processes (roots). All have the kernel's own entries for its half.
  * With page-table isolation a process has a second one behind the first, for the time that it runs
- * itself: it maps of the kernel's half only what enters the kernel.
+ * itself: of the kernel's half it maps only the entry code.
  */
 #ifndef VLENS_ROOTS_H
 #define VLENS_ROOTS_H
@@ -29,7 +29,7 @@ void vl_roots_init(struct vl_checker *c, struct vl_roots *r);
 void vl_roots_check(struct vl_checker *c, struct vl_roots *r, uint64_t task, uint64_t pgd,
 		    const char *what);
 
-/* All processes were checked: say what could not be seen. */
+/* All processes were checked: note the parts that could not be read. */
 void vl_roots_end(struct vl_checker *c, const struct vl_roots *r);
 
 #endif

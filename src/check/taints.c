@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What taints the kernel: modules of others, unsigned or forced ones, and faults. */
+/* The taints of the kernel: by modules of others, unsigned or forced ones, and by faults. */
 #include "check.h"
 
 #include <stdio.h>

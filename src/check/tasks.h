@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the checks of tasks read of each of them. */
+/* The fields of each task that the checks read. */
 #ifndef VLENS_CHECK_TASKS_H
 #define VLENS_CHECK_TASKS_H
 
