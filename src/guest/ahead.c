@@ -15,7 +15,7 @@
 struct list {
 	struct vl_question first, next[VL_AHEAD_MAX - 1];
 	size_t nr;
-	struct vl_question follow; /* asked when all answers of the list were used */
+	struct vl_question follow; /* follows when all answers of the list were used */
 	unsigned follows;	   /* of this many processes in a row */
 };
 
@@ -77,8 +77,8 @@ static void drop_answers(struct vl_ahead *a)
 }
 
 /*
- * The program asks about something else. Shorten the list of the plan if most of it was not used,
- * then drop the plan.
+ * The program asks about another process or file. Shorten the list of the plan if most of it was
+ * not used, then drop the plan.
  */
 static void end_plan(struct vl_ahead *a)
 {

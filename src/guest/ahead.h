@@ -112,7 +112,7 @@ void vl_ahead_put(struct vl_ahead *a, const struct vl_question *q, const struct 
 void vl_ahead_cut(struct vl_ahead *a);
 /* @q, for which vl_ahead_take() had no answer, got one of a flight. */
 void vl_ahead_flown(struct vl_ahead *a, const struct vl_question *q);
-/* The questions to ask of the next process, as far as they are known; their number. */
+/* The questions to ask about the next process, as far as they are known. Returns their number. */
 size_t vl_ahead_questions(const struct vl_ahead *a, struct vl_question ret[VL_AHEAD_MAX]);
 /* A plan outside of a steady epoch @failed: there will be none for some questions. */
 void vl_ahead_judge(struct vl_ahead *a, bool failed);

@@ -169,7 +169,7 @@ static struct vl_error *ask_unsteady(struct vl_guest *g, const char *base,
 	return err ? err : fly(g);
 }
 
-/* What @q asks of the file at @path, of which only the leaf is not filled in yet. */
+/* Ask @q about the file at @path. The caller has filled in all of @q but the leaf. */
 static struct vl_error *ask(struct vl_guest *g, const char *path, struct vl_question *q,
 			    struct vl_answer *ret, void *buf)
 {

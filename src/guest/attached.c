@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What others have attached to the guest's kernel, and what had no effect in a trusted run. */
+/*
+ * Names the code that is attached to the guest's kernel, and that had no effect in a trusted run.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +70,7 @@ static void name_ftrace(struct look *w, uint64_t ops, char *buf, size_t size)
 	}
 }
 
-/* What does the place for ftrace @f call? False: nothing that the kernel has made. */
+/* The code that the place for ftrace @f calls. False: the kernel has not made that code. */
 static bool name_traced(struct look *w, const struct vl_trust_finding *f, char *buf, size_t size)
 {
 	const struct vl_stub *stub = vl_stub_at(&w->stubs, f->target);
@@ -108,8 +110,8 @@ static void more_sites(const struct look *w, const struct thing *thing, char *bu
 }
 
 /*
- * A call of what no list of the kernel has is not attached, but a change. The lists were read after
- * the call was found: so if it is still there, it was so between.
+ * A call of code that no list has is not an attachment, but a change. The lists were read after the
+ * call was found, so if it is still there, it was there in between.
  */
 static void complain(struct look *w, const struct vl_trust_finding *f)
 {
@@ -151,7 +153,7 @@ static void describe(struct look *w, const struct thing *thing)
 		}
 		snprintf(text, sizeof(text), "%s%s: %s is attached", at, more, what);
 	} else if (f->class == VL_TRUST_TRACER && vl_trust_is_entry(w->t->trust, f->target)) {
-		/* ftrace's own: who is called is attached elsewhere. */
+		/* ftrace's own site: the functions that it calls are attached elsewhere. */
 		return;
 	} else {
 		vl_trusted_place(w->t, f->target, what, sizeof(what));
@@ -194,7 +196,7 @@ void vl_session_attached(struct vl_guest *g, struct vl_trusted_stats *ret)
 
 	if (!w.t->nr_kept || !things)
 		return;
-	/* Without them nothing counts as attached. */
+	/* Without the lists no code counts as attached. */
 	if (!vl_discard(vl_guest_reader(g, &r)))
 		vl_error_destroy(vl_stubs_collect(&g->raw, &w.stubs));
 	for (size_t i = 0; i < w.t->nr_kept; i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The broker of a guest: implements struct vl_sys by asking its worker, and pauses the guest and
- * reads memory for the worker. What a worker says is untrusted, as a hostile guest may have
- * taken it over.
+ * reads memory for the worker. A worker's words are untrusted, as a hostile guest may have taken it
+ * over.
  */
 #include "internal.h"
 
@@ -76,7 +76,7 @@ static struct vl_error *lost(struct vl_guest *g, struct vl_error *err)
 	g->sys.open = g->sys.missed = g->sys.ready = g->sys.alone = 0;
 	end_pauses(g);
 	end_worker(g);
-	/* Perhaps it died by it. */
+	/* The kept code may be the reason of its death. */
 	vl_broker_drop_code(g);
 	/* Callers do not retry this class of errors. */
 	if ((++g->deaths >= MAX_DEATHS || hopeless) && g->uses & VL_GUEST_ASK)
@@ -132,7 +132,7 @@ uint64_t vl_broker_work_ns(const struct vl_guest *g)
 	return vl_now_ns() - (g->box ? vl_box_waited_ns(g->box) : 0);
 }
 
-/* @ns gave no answer. */
+/* Count @ns of work without an answer. */
 static void count_lost(struct vl_guest *g, uint64_t ns, const struct vl_error *err)
 {
 	/* For a dump, other errors may come from a slow disk, and not occur again. */

@@ -23,7 +23,7 @@ static char *file_path(const struct vl_guest *g)
 {
 	_cleanup_free_ char *name = NULL;
 
-	/* A worker that also runs other code than these questions need is no maker. */
+	/* A worker that also runs other code makes none that is kept. */
 	if (!g->label || g->uses != VL_GUEST_ASK || g->unverified)
 		return NULL;
 	name = vl_workset_name(g->label);
@@ -63,7 +63,7 @@ bool vl_code_blame(struct vl_guest *g)
 	g->code = NULL;
 	g->code_failed = true;
 	g->session->suspect = true;
-	/* Its answers are no better. */
+	/* Facts that came from such code are as doubtful: find them again. */
 	g->session->memo = (struct vl_clone_memo){ 0 };
 	return true;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What both kinds of epochs are made of: a snapshot, pauses of the guest, a clone. */
+/* The parts of both kinds of epochs: a snapshot, pauses of the guest, a clone. */
 #include "internal.h"
 #include "../attach/trusted.h"
 #include "../view/collect.h"

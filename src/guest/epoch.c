@@ -51,7 +51,7 @@
 #define COLLECT_QUIESCE_TRIES 3
 #define COLLECT_AVOID_MAX 64
 
-/* What was read was not of one moment, or a page was missing. */
+/* The pages were not of one moment, or one was missing. */
 struct vl_error *vl_epoch_again(struct vl_guest *g)
 {
 	g->sys.missed = 1;

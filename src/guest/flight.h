@@ -11,7 +11,7 @@
  *
  * In an epoch of questions the answers of a flight are validated together, when the last one is
  * there; before that none can be taken. They are of one moment, that of the next flight is later.
- * So both are dropped when the worker is asked otherwise: the program would get older answers
+ * So both are dropped at any other question to the worker: the program would get older answers
  * after a newer one.
  */
 #ifndef VLENS_GUEST_FLIGHT_H

@@ -177,7 +177,7 @@ struct vl_sys *vl_guest_sys(struct vl_guest *g)
 {
 	/* Start it now, as its box takes some milliseconds. The first request reports an error. */
 	vl_error_destroy(vl_broker_start(g));
-	/* A worker without an attach does not say it: there will be a copy as in the last run. */
+	/* A worker without an attach does not know it. Assume a copy, as in the last run. */
 	if (!g->attached)
 		g->sys.alone = g->label && g->workset.nr && g->may_run;
 	return &g->sys;

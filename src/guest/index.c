@@ -12,12 +12,15 @@
 #include "../box/box.h"
 #include "../host/index.h"
 
-/* The index, which may be moved as it grows, and what a pass keeps besides: host/stream.c. */
+/*
+ * Address space for the index, which may be moved as it grows, and for the data of a pass
+ * (host/stream.c).
+ */
 #define BOX_MEMORY (2 * VL_INDEX_MAX + (1UL << 30))
 #define PASS_MEMORY_MAX (32UL << 30)
-/* Its time is that of reading the whole file. */
+/* The time limit of a pass, which reads the whole file. */
 #define PASS_NS (600 * VL_NSEC_PER_SEC)
-/* That of all pieces of an index, which are only copied. */
+/* The time limit of copying all pieces of an index. */
 #define PIECES_NS (60 * VL_NSEC_PER_SEC)
 
 enum { OP_MAKE = 1, OP_PIECE };
@@ -120,7 +123,7 @@ static struct vl_error *make(const struct vl_index_job *asked, struct vl_index *
 
 /* ---- those that are kept ---- */
 
-/* What is before the index in its file, and in memory. */
+/* The header of a kept index, in its file and in memory. */
 struct head {
 	char magic[8];
 	uint64_t sum; /* of what follows */

@@ -39,7 +39,7 @@ enum vl_want {
 /* A live guest's epoch ends after this time: a program that asks again wants a current answer. */
 #define VL_EPOCH_MAX_AGE_NS 1000000000UL
 
-/* What the guest's kernel answers from. */
+/* The state from which the guest's kernel answers. */
 struct vl_session {
 	struct vl_snapshot *snapshot; /* made at the first epoch, refreshed in each */
 	struct vl_clone *clone;	      /* likewise */
@@ -290,7 +290,7 @@ void vl_broker_figures(struct vl_guest *g, struct vl_stats *ret);
 
 /* --- ask.c --- */
 
-/* After call @name: what it shows of the questions to come. */
+/* After call @name: note what it shows about the questions to come. */
 void vl_ask_seen(struct vl_guest *g, const char *name, const struct vl_arg *args, size_t nr,
 		 int64_t ret);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A row of a list of guests: what the hypervisor says of a guest, and what its memory says. */
+/* A row of a list of guests: facts from the hypervisor, and from the guest's memory. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -78,7 +78,7 @@ static bool is_true(const struct vl_table *inside, size_t column)
 	return c->kind == VL_CELL_BOOL && c->u;
 }
 
-/* Read what the kernel's memory says; the error says why it cannot be read. */
+/* Read the facts of the kernel's memory. The error is the reason why they cannot be read. */
 static struct vl_error *look_inside(struct vl_guest *g, struct vl_table *inside,
 				    struct vl_fate *fate_ret)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The two ends of a target's port (host/port.h): a worker in a box asks over its wire, and its
- * broker serves it. What the worker says is untrusted.
+ * broker serves it. The worker's words are untrusted.
  */
 #ifndef VLENS_PORT_WIRE_H
 #define VLENS_PORT_WIRE_H

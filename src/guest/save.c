@@ -10,7 +10,7 @@ struct vl_error *vl_guest_save(struct vl_guest *g, const char *path,
 	struct vl_placement second;
 	struct vl_error *err = NULL;
 
-	/* All of its memory is saved, whatever lies in it. */
+	/* The memory is saved even if no kernel is found in it. */
 	if (vl_target_is_live(t) && vl_target_kernel(t))
 		return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "a running guest has one kernel"),
 				     "leave out --kernel");

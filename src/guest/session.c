@@ -115,7 +115,7 @@ static struct vl_error *open_epoch(struct vl_guest *g)
 	if (!err || err->code == VL_ERR_TARGET || !vl_code_blame(g))
 		return err;
 	vl_error_destroy(err);
-	/* That copies failed was no fault of theirs. */
+	/* The copies failed because the kernel had gone, so allow copies again. */
 	s->ask = (struct vl_asking){ 0 };
 	s->misses = 0;
 	forget_stale(g);

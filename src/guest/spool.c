@@ -29,7 +29,7 @@
 _Static_assert(PIECE <= VL_WINDOW_MAIN, "a piece fits into the window");
 #define PAGE 4096UL
 
-/* No machine has more memory: what unpacks to more is made to fill disks. */
+/* No machine has more memory. A file that unpacks to more is an attack on the disk. */
 #define LARGEST (64UL << 40)
 /* Leave this much of a file system, or a twentieth of it if that is less. */
 #define LEFT_FREE (1UL << 30)
@@ -142,7 +142,7 @@ static struct vl_error *not_whole(struct vl_error *err)
 		"the file is compressed");
 }
 
-/* Write to @out what @b unpacks. */
+/* Write the bytes that @b unpacks to @out. */
 static struct vl_error *fetch(struct vl_box *b, int out, const char *dir)
 {
 	unsigned char *piece = malloc(PIECE);
@@ -219,8 +219,8 @@ static bool is_index(const char *name)
 }
 
 /*
- * Remove what was not used for long. *@total_ret are the bytes of the indexes that are left, and
- * @oldest the name of the one that was unused for the longest time.
+ * Remove the files that were not used for long. *@total_ret are the bytes of the indexes that are
+ * left, and @oldest the name of the one that was unused for the longest time.
  */
 static void tidy(DIR *dir, uint64_t *total_ret, char oldest[NAME_MAX + 1])
 {

@@ -2,7 +2,7 @@
 /*
  * A compressed file (gzip, bzip2, xz, zstd, lz4) is unpacked once, to a sparse file in the cache
  * directory that the next tools use, too, and so is the index of a file (host/index.h) made once. A
- * process in a box does both; we write what it gives.
+ * process in a box does both, and this process writes the result.
  */
 #ifndef VLENS_SPOOL_H
 #define VLENS_SPOOL_H
@@ -35,7 +35,7 @@ struct vl_error *vl_spool_index(const struct vl_index_job *job, const char *run_
  * bytes the oldest ones. False: it has no space for that.
  */
 bool vl_spool_tidy(const char *path, uint64_t index);
-/* Note that the file @path is used. */
+/* Update the time of use of the file @path. */
 void vl_spool_used(const char *path);
 
 #endif

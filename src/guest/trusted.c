@@ -66,7 +66,7 @@ static struct vl_error *take(void *ctx, const struct vl_trust_origin *origin,
 	if (err)
 		return err;
 	if (!strcmp(vl_trust_build_id(t), s->build_id)) {
-		/* The user's file is believed, and no index that somebody has put behind it. */
+		/* The user's file is trusted, but an index behind it is not used. */
 		err = store(s, elf, vl_trust_image_len(elf, len));
 	} else {
 		s->nr_others++;

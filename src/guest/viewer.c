@@ -94,7 +94,7 @@ static struct vl_error *diff(struct vl_guest *g, struct vl_wire *wire, struct vl
 
 	vl_table_init(&t, diff->columns);
 	g->want = VL_WANT_NOTHING;
-	/* Each way and each check knows which fields it needs. */
+	/* Each way and each check has a list of the fields that it needs. */
 	err = vl_symbols_bear(&g->raw, NULL, "lists to compare");
 	if (!err && g->raw.attach && g->raw.attach->trusted)
 		err = vl_session_own(g);

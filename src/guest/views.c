@@ -28,7 +28,7 @@ static bool is_bearable(const struct vl_error *err)
 	return err->code != VL_ERR_TARGET && err->code != VL_ERR_NOMEM;
 }
 
-/* Add to the hint of @err what works without a known kernel. */
+/* Add to the hint of @err the tools that work without a known kernel. */
 static struct vl_error *still_works(struct vl_error *err)
 {
 	char *hint = err->hint ? strdup(err->hint) : NULL;

@@ -50,7 +50,7 @@ static bool wants_kmod(const struct vl_guest *g)
 	       ((named || g->explain) && vl_target_kmod(g->raw.target, NULL));
 }
 
-/* Open what cannot be opened in the box, and add it to @keep. */
+/* Open the files that cannot be opened in the box, and add them to @keep. */
 static bool open_ahead(const struct vl_guest *g, struct vl_target_port *p, struct vl_box_fds *keep)
 {
 	if (g->uses & VL_GUEST_ASK) {
@@ -212,12 +212,11 @@ static struct vl_error *settle_flight(struct vl_guest *g, struct vl_message *m)
 	if (!err && m->value[VL_ASK_SETTLE])
 		return NULL;
 	/*
-	 * Else pages of one flight after the other would stay, and the more pages, the less often
-	 * all of them are of one moment.
+	 * Otherwise the pages of all flights would stay, and many pages are seldom of one moment.
 	 */
 	if (vl_snapshot_asked(g->session->snapshot) > REPEAT_MAX)
 		g->session->ask.tries = g->session->ask.takes = 0;
-	/* Nothing was asked for, so this is not an error; but the epoch has to end. */
+	/* The program has asked none of these, so this is no error. But the epoch has to end. */
 	if (err)
 		err = cut(g, err);
 	return err ? err : no_answers(m);

@@ -28,7 +28,7 @@ struct run {
 	bool lost;  /* the keeper has died */
 	bool over;  /* the program has ended, with @status */
 	int status; /* as a shell has it */
-	int signal; /* that has ended the program, not by us; 0: none */
+	int signal; /* the signal, not sent by us, that has ended the program; 0: none */
 };
 
 /* --- finding and starting --- */
@@ -272,7 +272,7 @@ static struct vl_error *run(const struct vl_keep_options *k, const struct vl_red
 		return NULL;
 	if (*used_ret && r->lost)
 		return gone();
-	/* Without a report its status is all there is: do not run it again. */
+	/* Without a report only the status is known. Do not run the program again. */
 	*used_ret |= r->over;
 	return NULL;
 }
@@ -384,7 +384,7 @@ struct vl_error *vl_keep_run(const struct vl_keep_options *k, const struct vl_re
 	if (err)
 		*used_ret = true;
 	clean_up(&r);
-	/* A user's signal ended the program before it began: that is its status, and no fault. */
+	/* A user's signal ended the program before it began. That is its status, and no error. */
 	if (err && r.signal) {
 		vl_error_destroy(err);
 		err = NULL;

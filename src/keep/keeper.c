@@ -58,7 +58,7 @@ static void request_deinit(struct request *r)
 	free(r->envp);
 }
 
-/* Read the environment of the tool, which is also its program's. */
+/* Read the environment of the tool, which its program gets, too. */
 static bool read_environ(struct request *r)
 {
 	size_t len = 0, nr = 0, i = 0;
@@ -129,7 +129,7 @@ static struct vl_error *open_guest(struct keeper *kp, const char *label,
 	if (err)
 		return err;
 	kp->pidfd = (int)syscall(SYS_pidfd_open, vl_guest_pid(kp->guest), 0);
-	/* It is a dump after all, and the file may be another one the next time. */
+	/* The name means a dump, and can mean another file the next time. */
 	kp->end = !vl_guest_is_live(kp->guest);
 	return NULL;
 }

@@ -137,7 +137,7 @@ bool vl_keep_receive(int sock, struct vl_keep_message *m, int *fd_ret)
 	return n > 0;
 }
 
-/* Append what tells a changed @path from an unchanged one, if it is there. */
+/* Append the identity and times of @path, which change with the file, if it exists. */
 static void put_stamp(char *buf, size_t size, const char *path)
 {
 	size_t used = strlen(buf);
@@ -149,7 +149,7 @@ static void put_stamp(char *buf, size_t size, const char *path)
 }
 
 /*
- * What a keeper trusts: it reads the kernel once, so another file of that name has another keeper.
+ * The trusted kernel of a keeper. It is read once, so another file of that name has another keeper.
  * Each addition to the store and each removal changes the store's directory.
  */
 static void trusted_of(const struct vl_keep_options *k, char *buf, size_t size)
