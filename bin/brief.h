@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Shortens a report of checks: what is attached in the same way by the same owner is one row. */
+/* Shortens a report of checks: attachments of one kind by one owner become one row. */
 #ifndef VLENS_BIN_BRIEF_H
 #define VLENS_BIN_BRIEF_H
 

@@ -111,7 +111,7 @@ static int run_applet(const struct applet_table *t, const struct applet *a, int 
 	int status = a->usage_status;
 	struct request r;
 
-	/* All others print, or show errors of the guest and of this host. */
+	/* All other applets print errors of the guest and of this host themselves. */
 	if (a->run != model_run)
 		use_locale();
 	if (request_read(&r, t, a, argc, argv)) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `vlens doctor [GUEST...]`: what works here, what does not, and what to do about it. */
+/* `vlens doctor [GUEST...]`: reports what works on this host and what does not, with advice. */
 #include "doctor/doctor.h"
 
 #include <stdio.h>

@@ -76,7 +76,7 @@ static void block_signals(struct dump *d, sigset_t *before)
 	sigprocmask(SIG_BLOCK, &d->stops, before);
 }
 
-/* How long the guest was held. */
+/* The time for which the guest was held, in words. */
 static void print_pauses(const struct vl_stats *stats, const struct vl_save_result *s)
 {
 	const double all = (double)stats->paused_ns / 1e6;
@@ -90,7 +90,7 @@ static void print_pauses(const struct vl_stats *stats, const struct vl_save_resu
 			stats->pauses, (double)stats->paused_longest_ns / 1e6, all);
 }
 
-/* How fewer pages would change, or nothing. */
+/* Advice on how fewer pages would change, or "". */
 static const char *advice(const struct vl_save_result *s)
 {
 	if (!s->changed)
@@ -163,7 +163,7 @@ static int save(const struct request *r, struct dump *d, struct vl_guest *g)
 			print_costs(g, &result);
 		return 0;
 	}
-	/* The signal says enough. */
+	/* The exit by a signal needs no message. */
 	if (is_stopped(d))
 		return STATUS_FAILED;
 	if (err->code == VL_ERR_OS || err->code == VL_ERR_ARG) {

@@ -49,7 +49,7 @@ const char *front_whole(void)
 	return front.path;
 }
 
-/* Be the whole program. */
+/* Become the whole program. */
 void __attribute__((noreturn)) front_go_on(void)
 {
 	const char *whole = front_whole();
@@ -67,8 +67,9 @@ int front_view(struct request *r)
 }
 
 /*
- * What only the whole program does. The front gets no further than to a call of one of these, so
- * it needs none of what is behind them. No header declares them here: their types do not matter.
+ * Functions of the whole program only. When the front calls one of these it becomes the whole
+ * program, so it does not need the code behind them. No header declares them here, as their types
+ * do not matter.
  */
 #define WHOLE(function) void __attribute__((noreturn, alias("front_go_on"))) function(void)
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The front: a small program of the same sources, behind the names of mirrored programs. It has
- * what a run under a keeper takes, and goes on as the whole program for all else. To load and to
- * end the whole one takes longer than most programs run.
+ * The front: a small program of the same sources, behind the names of mirrored programs. It can run
+ * a program under a keeper. For all else it becomes the whole program. To load and to end the whole
+ * one takes longer than most programs run.
  */
 #ifndef VLENS_BIN_FRONT_H
 #define VLENS_BIN_FRONT_H
@@ -15,9 +15,9 @@ struct request;
 void front_begin(char **argv);
 /* The path of the whole program, or NULL: it cannot be found. */
 const char *front_whole(void);
-/* The program has been run: there is nothing to go on with. */
+/* The program was run: the front must not become the whole program any more. */
 void front_end(void);
-/* Be the whole program. */
+/* Become the whole program. */
 void __attribute__((noreturn)) front_go_on(void);
 /* The same, for a view. */
 int front_view(struct request *r);

@@ -21,7 +21,7 @@ enum place_kind place_kind(const char *word, uint32_t *number_ret)
 	*number_ret = 0;
 	if (!*word || *word == '-')
 		return PLACE_BAD;
-	/* A number does not begin with a zero, an id can. */
+	/* An id can begin with a zero, a number cannot. */
 	if (word[strspn(word, "0123456789")] || (*word == '0' && word[1]))
 		return PLACE_CONTAINER;
 	if (vl_number(word, 1, PID_LIMIT, &n)) {

@@ -40,8 +40,7 @@ struct request {
 	const char *as_place; /* NULL: `as` has it; else place_find() does */
 	bool all, json, stats, diff, containers, quiet;
 	/*
-	 * An answer that may be of several moments, or something that could not be checked, is an
-	 * error.
+	 * It is an error if an answer may be of several moments, or if a part could not be checked.
 	 */
 	bool strict;
 	bool attachments; /* a row for each of them */

@@ -34,7 +34,7 @@ void show_deinit(struct show *s)
 	show_init(s, s->columns);
 }
 
-/* ---- what is asked for ---- */
+/* ---- the options ---- */
 
 static bool add_column(struct show *s, int index, char *header, int width)
 {

@@ -75,11 +75,15 @@ void show_remove(struct show *s, int index);
 /* Print all rows of all @parts to stdout; in JSON under @plural. */
 void show_print(const struct show *s, const char *plural, const struct show_part *parts, size_t nr);
 
-/* Columns that @text takes on a terminal; bytes of it that fit into @room columns. */
+/*
+ * The columns that @text takes on a terminal; the number of its bytes that fit into @room columns.
+ */
 size_t text_width(const char *text);
 size_t text_fitting(const char *text, size_t room);
 
-/* Add what all rows of JSON begin with: the guest, the time, the version of the schema. */
+/*
+ * Add the keys with which each row of JSON begins: the guest, the time, the version of the schema.
+ */
 void show_json_head(json_object *o, const struct show_part *part);
 /* Add the shown columns of a row to @o. */
 void show_json_row(const struct show *s, const struct show_part *part, size_t row, json_object *o);

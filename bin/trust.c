@@ -78,8 +78,8 @@ static struct vl_error *add_row(void *ctx, const struct vl_trust_stored *s)
 /* A command that is about the stored kernels. */
 struct store_verb {
 	const char *name;
-	const char *what;  /* it changes, in words; NULL: it changes nothing */
-	const char *doing; /* what it does with one, in words */
+	const char *what;  /* a command that changes the store, in words; NULL: it only lists */
+	const char *doing; /* the step for one kernel, in words */
 	struct vl_error *(*change)(const char *word, vl_trust_stored_fn *fn, void *ctx);
 };
 

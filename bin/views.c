@@ -141,8 +141,8 @@ static void look_list(void *ctx, struct view_job *job)
 }
 
 /*
- * The last line of a report that is read for its marked rows: their number. It says nothing of a
- * guest that could not be checked, which has a message of its own.
+ * The last line of a report with marked rows is their number. A guest that could not be checked is
+ * not counted: it has a message of its own.
  */
 static void print_verdict(const struct run *r, const struct view_job *jobs, size_t nr)
 {
@@ -259,7 +259,10 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 		error_report(r->request->applet->name, NULL, vl_error_nomem());
 		goto out;
 	}
-	/* No guest was looked at: that is no clean bill. vlist lists none. */
+	/*
+	 * Without a guest the result is an error, and not "nothing found". vlist prints an empty
+	 * list.
+	 */
 	if (ready && !nr && fn == look) {
 		view_report_none(r->request);
 		ready = false;
@@ -272,7 +275,7 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 	progress_begin(&progress, r->request->applet->name, nr == 1 ? jobs[0].spec : NULL, NULL);
 	view_each(jobs, nr, fn, r);
 	progress_end(&progress);
-	/* The time of a look at a file says nothing of what is in it. */
+	/* The time of a look at a file is not that of its content. */
 	for (size_t i = 0; i < nr; i++)
 		parts[i].at_ns = jobs[i].live ? jobs[i].at_ns : 0;
 	for (size_t i = 0; r->request->quiet && i < nr; i++)
@@ -284,7 +287,9 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 		if (jobs[i].has_pages < jobs[i].of_pages)
 			error_report_shortfall(r->request->applet->name, jobs[i].spec,
 					       jobs[i].has_pages, jobs[i].of_pages);
-	/* That a guest has none is an answer: a list without rows has its header, as in docker ps. */
+	/*
+	 * "No containers" is an answer, too: a list without rows has its header, as in docker ps.
+	 */
 	for (size_t i = 0; i < nr && fn == look && !r->diff; i++)
 		r->show.always_headed |= !jobs[i].err;
 	show_print(&r->show, r->plural, parts, nr);
@@ -311,9 +316,7 @@ static int run_table(struct request *request, const char *plural,
 		     void (*fn)(void *ctx, struct view_job *job))
 {
 	const struct applet *a = request->applet;
-	/*
-	 * --diff decides the columns, wherever it stands in the line. Some views are nothing else.
-	 */
+	/* --diff decides the columns, wherever it stands in the line. Some views have only that. */
 	const int list = request_list(request);
 	const struct vl_diff *diff = !a->view.scan || list == OPT_DIFF ? a->view.diff : NULL;
 	const struct vl_scan *scan =

@@ -43,7 +43,7 @@ void view_each(struct view_job *jobs, size_t nr, void (*fn)(void *ctx, struct vi
 void view_note(struct view_job *job, struct vl_guest *g);
 void view_forget(struct view_job *job);
 
-/* Give @g to @job. Nothing more is asked of it, so its worker ends while we print. */
+/* Give @g to @job. No question follows, so its worker ends while this process prints. */
 void view_end(struct view_job *job, struct vl_guest *g);
 
 /* Report errors, and statistics with --stats. Returns 3 if there was an error, else @status. */

@@ -60,7 +60,7 @@ static int print_once(struct export_fleet *f)
 		error_report(f->request->applet->name, NULL, vl_error_nomem());
 		status = 1;
 	} else {
-		/* An error is close_stdout()'s to report. */
+		/* close_stdout() reports an error. */
 		fwrite(out.text, 1, out.len, stdout);
 	}
 	free(out.text);

@@ -10,7 +10,7 @@
 #include "../views.h"
 #include "base/clock.h"
 
-/* How often guests are looked for that are new on this host. */
+/* The interval of the search for new guests on this host. */
 #define LIST_NS (15 * VL_NSEC_PER_SEC)
 
 static struct export_guest *known(const struct export_fleet *f, const char *spec)
@@ -108,7 +108,7 @@ static void report(const struct export_fleet *f, struct export_guest *g, struct 
 	vl_error_destroy(err);
 }
 
-/* The value of a guest's label: its name, if no other has it, else what it is found by. */
+/* The value of a guest's label: its name if that is unique, else its spec. */
 static const char *label_of(const struct export_fleet *f, size_t i)
 {
 	const char *name = f->guests[i]->name;

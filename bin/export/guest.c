@@ -247,7 +247,7 @@ static void *work(void *arg)
 		if (!quit)
 			answer(g);
 	} while (!quit);
-	/* At the end of this process nothing is waited for. */
+	/* At the end of this process, wait for no worker. */
 	if (g->leaves) {
 		vl_guest_leave(g->guest);
 		g->guest = NULL;

@@ -20,7 +20,7 @@
 #include "password.h"
 #include "webbox.h"
 
-/* A connection that says nothing for so many seconds is closed. */
+/* A connection that is silent for so many seconds is closed. */
 #define IDLE_SECONDS 10
 #define CONNECTIONS 64
 #define CONNECTIONS_OF_ONE 48 /* address */
@@ -236,7 +236,7 @@ static void __attribute__((noreturn)) serve(struct http *h, int listening)
 	if (send(h->parent, d ? "1" : "0", 1, MSG_NOSIGNAL) != 1 || !d)
 		_exit(1);
 	gone = (struct pollfd){ .fd = h->parent };
-	/* Nothing comes here but answers to other threads, and the end. */
+	/* This thread gets only the answers to other threads, and the end. */
 	while (poll(&gone, 1, -1) < 0 || !(gone.revents & (POLLHUP | POLLERR)))
 		;
 	_exit(0);

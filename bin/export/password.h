@@ -20,7 +20,7 @@ struct passwords {
 	bool has_last;
 };
 
-/* Load what checks them; nothing if @c has no users. */
+/* Load the library that checks them, if @c has users. */
 struct vl_error *passwords_init(struct passwords *p, const struct web_config *c);
 
 enum password_answer {

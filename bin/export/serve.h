@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the exporter does with the text of scrapes, but for printing it. */
+/* Serves the text of scrapes, or writes it to a file. */
 #ifndef VLENS_BIN_EXPORT_SERVE_H
 #define VLENS_BIN_EXPORT_SERVE_H
 
@@ -14,7 +14,7 @@ int serve_run(struct export_fleet *f, const char *address, const char *config);
 /* Write one scrape to the file at @path, which a reader sees whole. Returns the exit status. */
 int textfile_run(struct export_fleet *f, const char *path);
 
-/* A scrape waits for a guest that does not answer for so long; a first attach takes longer. */
+/* A scrape waits so long for a guest that does not answer. A first attach takes longer. */
 #define SERVE_NS (5 * VL_NSEC_PER_SEC)
 #define ONCE_NS (60 * VL_NSEC_PER_SEC)
 

@@ -79,7 +79,7 @@ static void print_title(struct top *t, const struct top_guest *g)
 	printf(", %s%s%s\n", top_state_name(g->state), g->means[0] ? ": " : "", g->means);
 }
 
-/* Lost ticks that are said, in tenths of a percent. */
+/* The share of lost ticks from which on it is shown, in tenths of a percent. */
 #define TICKS_LOST 50
 
 static void print_totals(const struct vl_top_sample *s)
@@ -291,7 +291,7 @@ static bool report(struct top *t, struct top_guest *g, enum top_state *last)
 	return g->err;
 }
 
-/* A user that a guest does not have is a mistake, as in top. Returns whether it has the user. */
+/* A user that the guest does not have is an error, as in top. Returns whether it has the user. */
 static bool has_user(const struct top *t, const struct top_guest *g)
 {
 	const char *name = t->filter.user_name;

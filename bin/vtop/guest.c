@@ -59,7 +59,7 @@ static uint64_t paused_by_guest(const struct top_guest *g)
 static void publish(struct top_guest *g, enum top_state state, struct vl_error *err,
 		    const struct vl_top_sample *sample)
 {
-	/* Not under the lock: it asks the worker, which can hang. */
+	/* Do this without the lock: it asks the worker, which can hang. */
 	const uint64_t paused = g->paused_before + paused_by_guest(g);
 
 	pthread_mutex_lock(&g->lock);
@@ -188,8 +188,8 @@ static bool look_anew(struct top_guest *g, uint64_t now)
 }
 
 /*
- * Did its clock go back? Then the guest went back to a snapshot, or booted with its kernel in
- * the same place. What was found when it was opened is stale: close it.
+ * Did its clock go back? Then the guest went back to a snapshot, or booted with its kernel in the
+ * same place. The data from its opening are stale: close it.
  */
 static bool went_back(struct top_guest *g, const struct vl_top_sample *s)
 {
@@ -282,7 +282,7 @@ static struct vl_error *begin_run(struct top_guest *g, const struct vl_pause_bud
 	return vl_guest_next(g->guest, LABEL, budget, g->scan->target.pause == VL_PAUSE_FREEZE);
 }
 
-/* Once for each boot: it runs the kernel's code, for some tenths of a second. */
+/* This is done once for each boot: the kernel's code runs for some tenths of a second. */
 static void find_users(struct top_guest *g)
 {
 	const struct vl_pause_budget none = { .given = true };
@@ -343,7 +343,7 @@ static void take_sample(struct top_guest *g)
 	publish(g, state, err, fill);
 }
 
-/* Why there is no guest to ask. */
+/* The reason why no guest can be asked. */
 static struct vl_error *not_open(struct top_guest *g)
 {
 	struct vl_error *err;
@@ -370,7 +370,7 @@ static void read_detail(struct top_guest *g)
 	paused = g->paused_before + paused_by_guest(g);
 	pthread_mutex_lock(&g->lock);
 	g->paused_ns = paused;
-	/* Meanwhile another process may have been asked for. */
+	/* The user may have chosen another process meanwhile. */
 	if (g->detail.pid == d.pid) {
 		top_detail_clear(&g->detail);
 		g->detail = d;

@@ -141,7 +141,7 @@ static void act_enter(struct top *t, int arg)
 	top_guest_ask_detail(g, pid);
 }
 
-/* ---- what is shown ---- */
+/* ---- filters and forms ---- */
 
 static void act_group(struct top *t, int arg)
 {
@@ -215,8 +215,7 @@ static void act_redraw(struct top *t, int arg)
 static const struct key {
 	int codes[4];
 	unsigned panes;
-	void (*act)(struct top *t,
-		    int arg); /* NULL: it would change something, so it does nothing */
+	void (*act)(struct top *t, int arg); /* NULL: no effect here, in top it changes something */
 	int arg;
 	const char *name, *what; /* NULL: the row above has it in its help */
 } keys[] = {

@@ -38,7 +38,7 @@ int32_t top_list_pid(const struct top_list *l, const struct vl_top_sample *s, si
 	return i >= l->nr || l->items[i].sum ? 0 : s->tasks[l->items[i].task].pid;
 }
 
-/* Is @p wanted, but for its text? @user: as top_filter has it. */
+/* Does @p pass the filter, without its text? @user: as top_filter has it. */
 static bool allowed(const struct vl_top_task *p, const struct top_filter *f, uint32_t user)
 {
 	bool named = !f->nr_pids;

@@ -115,8 +115,8 @@ static bool open_again(struct watch_guest *g)
 }
 
 /*
- * Does the guest run, with this kernel? If not, print what has become of it. With an error in
- * *@err_ret that is not known.
+ * Does the guest run, with this kernel? If not, print its state. With an error in *@err_ret the
+ * state is not known.
  */
 static bool is_there(struct watch_guest *g, bool *gone_ret, struct vl_error **err_ret)
 {
@@ -148,11 +148,11 @@ static bool watch_once(struct watch_guest *g, struct vl_watch_options *o, uint64
 	*gone_ret = false;
 	*err_ret = vl_guest_watch(g->guest, o, &g->round);
 	now = vl_now_ns();
-	/* What was read of a kernel that no longer runs is not an event. */
+	/* Data read from a kernel that no longer runs are no event. */
 	if (*err_ret || g->round.nr || now - *checked >= CHECK_EVERY) {
 		if (!is_there(g, gone_ret, &unknown)) {
 			forget(g);
-			/* The error of a worker that has ended says more. */
+			/* The error of a worker that has ended is more precise. */
 			if (unknown)
 				*err_ret = vl_error_first(*err_ret, unknown);
 			else

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What vwatch prints: a line or a JSON object for each event. */
+/* Prints a line or a JSON object for each event. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static bool has_pid(const struct vl_watch_event *e)
 	return e->pid != 0;
 }
 
-/* Is it about a process itself? A listener's has only the number of one. */
+/* Is the event about a process? That of a listener only has a process's number. */
 static bool is_of_process(const struct vl_watch_event *e)
 {
 	return e->kind == VL_WATCH_START || e->kind == VL_WATCH_EXEC || e->kind == VL_WATCH_END ||

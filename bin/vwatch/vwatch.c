@@ -20,7 +20,7 @@
 
 #define DEFAULT_PERCENT 5
 #define LEAST_PERCENT 0.1
-/* After a signal: a guest that cannot be asked now is not waited for. */
+/* After a signal, do not wait for a guest that does not answer now. */
 #define LAST_WAIT (500 * VL_NSEC_PER_MSEC)
 
 /* ---- options ---- */
@@ -138,7 +138,10 @@ static int wait_end(struct watch *w, int signal_fd, uint64_t ns)
 		n = ppoll(fds, ARRAY_SIZE(fds), end ? &ts : NULL, NULL);
 		if (n > 0 && fds[1].revents && read(signal_fd, &info, sizeof(info)) > 0)
 			return (int)info.ssi_signo;
-		/* Nobody reads any more: a quiet guest would not show it. */
+		/*
+		 * The reader has closed the pipe. A quiet guest would not show that by a failed
+		 * write.
+		 */
 		if (n > 0 && fds[2].revents & POLLERR)
 			return SIGPIPE;
 		if (n > 0 && fds[0].revents && read(w->event_fd, &count, sizeof(count)) < 0)

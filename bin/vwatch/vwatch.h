@@ -42,7 +42,7 @@ struct watch {
 
 /* Start the thread of @g, whose `watch` and `spec` are set. */
 bool watch_guest_start(struct watch_guest *g);
-/* All that it cost and can have missed; the thread has ended. */
+/* The costs of all watches of @g, and what they can have missed. The thread must have ended. */
 struct vl_watch_figures watch_guest_figures(const struct watch_guest *g);
 
 /* ---- print.c ---- */
