@@ -5,7 +5,7 @@
  *
  *   target  the guest's own CR3. The page is at the guest-virtual address of an
  *           executable page of its kernel, whose guest-physical page is ours
- *           here (the blind spot); all else is the guest's RAM, read-only.
+ *           here (the overlay page); all else is the guest's RAM, read-only.
  *   local   our tables: the page at the same address, and the exchange pages.
  *
  * Protocol (structures in src/imee/agent.h). The vCPU starts, and waits, in the
@@ -17,7 +17,7 @@
  * have, goes back, and carries the stage to the exchange pages.
  *
  * Own page or not: what is at the address, as an aligned 8-byte word, is
- * compared with the word at the same offset of the page. In the blind spot the
+ * compared with the word at the same offset of the page. In the overlay page the
  * two are one and so equal, whatever is in it at the moment. Equal words are
  * then told apart by the canary. A hit ends the request: the supervisor
  * moves the agent and posts it again.
@@ -192,9 +192,9 @@ suspect:
 	and	$-4096, %rdx
 	mov	AGENT_VARS + AV_CANARY(%rdx), %rax
 	cmp	VAR(AV_CANARY), %rax
-	je	blind
+	je	overlaid
 	ret
-blind:
+overlaid:
 	mov	$AGENT_OVERLAY, %eax
 	jmp	away
 
@@ -327,13 +327,13 @@ null:
 	mov	$AGENT_NULL, %eax
 field_stop:
 	cmp	$AGENT_OVERLAY, %eax
-	je	element_blind
+	je	element_overlaid
 	mov	VAR(AV_FIELD_AT), %rdi
 	mov	%rax, (%rdi)
 	mov	%rsi, 8(%rdi)
 	jmp	field_end
 
-element_blind:
+element_overlaid:
 	/* Without this element: it will be done again. */
 	mov	VAR(AV_MARK), %rdi
 	jmp	walk_stop
