@@ -136,7 +136,7 @@ void error_report_shortfall(const char *applet, const char *guest, uint64_t has,
 		VL_ERR_TARGET, "the file is cut short: %" PRIu64 " of %" PRIu64 " pages", has, of);
 
 	error_report(applet, guest,
-		     vl_error_hint(err, "what lies in the rest is missing from this answer"));
+		     vl_error_hint(err, "data in the rest are missing from this answer"));
 }
 
 void report_fate(const char *applet, const char *guest, enum vl_kernel_fate fate)
@@ -147,7 +147,7 @@ void report_fate(const char *applet, const char *guest, enum vl_kernel_fate fate
 		[VL_KERNEL_CRASHED] = { "its kernel has panicked",
 					"this is its state at that time" },
 		[VL_KERNEL_CAPTURES] = { "its kernel has crashed",
-					 "this is of the capture kernel (kdump), which runs now" },
+					 "the answer is that of the capture kernel (kdump), which runs now" },
 	};
 	_cleanup_error_ struct vl_error *err = NULL;
 
@@ -165,8 +165,8 @@ void report_bare(const char *applet, const char *guest)
 					    "(CONFIG_KALLSYMS)");
 
 	error_report(applet, guest,
-		     vl_error_hint(err, "what it does not export is found by its code, as far as "
-					"that shows it"));
+		     vl_error_hint(err, "symbols that it does not export are found in its code, if "
+					"that shows them"));
 }
 
 /* The error if the folder of @variable, which @find makes, cannot be used; or NULL. */
@@ -194,7 +194,7 @@ void report_dirs(const char *applet)
 		struct vl_error *(*find)(char **ret);
 	} dirs[] = {
 		{ "VLENS_CACHE_DIR", "symbols are not kept for the next run", vl_cache_dir },
-		{ "VLENS_RUN_DIR", "what is learned of the guest is not kept for the next run",
+		{ "VLENS_RUN_DIR", "facts about the guest are not kept for the next run",
 		  vl_run_dir },
 	};
 

@@ -292,7 +292,7 @@ only_others_failed() {
 	for what in 'init_task[0]' 'init_task.tasks[1]' 'init_task.pid[0]'; do
 		run --separate-stderr vpeek "$g" "$what"
 		assert_status 3
-		[[ $stderr == *"of no array"* ]] || { show_run; fail "$what"; }
+		[[ $stderr == *"needs an array"* ]] || { show_run; fail "$what"; }
 	done
 	run --separate-stderr vpeek "$g" 'init_task.files[99999999999999999]'
 	assert_status 3
@@ -813,7 +813,7 @@ views() {
 	[[ $output != *"$id"* ]] || fail "$output"
 	run --separate-stderr vlens types add "$T/btf"
 	assert_status 1
-	[[ $stderr == *"does not say of which kernel"*"--build-id=ID"* ]] || fail "$stderr"
+	[[ $stderr == *"BTF alone does not name its kernel"*"--build-id=ID"* ]] || fail "$stderr"
 	run --separate-stderr vlens types add --build-id="$id" "$T/btf"
 	assert_status 0
 	VLENS_CACHE_DIR=$T/cache-alone VLENS_RUN_DIR=$T/run-alone views "$D" "$T/alone"
@@ -922,7 +922,7 @@ views() {
 		text||not a kernel
 		empty||is empty
 		missing||No such file
-		text|--build-id=web1|no build id
+		text|--build-id=web1|not a build id
 	END
 	run --separate-stderr vlens types add --build-id=0123456789abcdef "$VLENS_TEST_RUN/g61/vmlinuz"
 	assert_status 1

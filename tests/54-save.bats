@@ -256,7 +256,7 @@ PYTHON
 	for what in "$T/fifo" "-f $T/fifo" /dev/full "-f /dev/full"; do
 		# shellcheck disable=SC2086 # words
 		run --separate-stderr vlens dump "$G" $what
-		[[ $status -eq 1 && $stderr == "vlens dump: ${what#-f } is no regular file; - writes to standard output"* ]] ||
+		[[ $status -eq 1 && $stderr == "vlens dump: ${what#-f } is not a regular file; - writes to standard output"* ]] ||
 			fail "$stderr"
 	done
 	for what in 1 2; do

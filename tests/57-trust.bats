@@ -618,7 +618,7 @@ with_modules() {
 	mv "$T/good.deb" "$T/many"
 	cp "$VLENS_TEST_RUN/g7/vmlinuz" "$T/many/vmlinuz-7"
 	rm -r "$T/store"
-	# What is no regular file is skipped, under whatever name.
+	# A file that is not regular is skipped, under whatever name.
 	python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$T/many/vmlinuz-socket"
 	mkfifo "$T/many/vmlinuz-fifo"
 	ln -s vmlinuz-7 "$T/many/vmlinuz-link"

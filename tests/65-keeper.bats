@@ -75,7 +75,7 @@ nr_keepers() { keepers | wc -l; }
 @test "a keeper that no tool started ends at once, with one line" {
 	run --separate-stderr timeout 5 vlens keep 0 qemu:1
 	assert_status 1
-	assert_same "vlens keep: tools start keepers themselves; --keep=SECONDS says how long one stays, --keep=0 starts none" "$stderr"
+	assert_same "vlens keep: tools start keepers themselves; --keep=SECONDS sets how long one stays, --keep=0 starts none" "$stderr"
 	# A socket, but not a tool's.
 	run --separate-stderr timeout 5 python3 -c 'import os, socket, sys
 a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

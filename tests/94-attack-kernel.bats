@@ -84,7 +84,7 @@ first_line() { head -n 1 <<<"$1"; }
 	done
 	run --separate-stderr vuname "$g" -n
 	[[ $status == 0 && $output == captured ]]
-	[[ $stderr == "vuname: $g: its kernel has crashed; this is of the capture kernel (kdump), which runs now" ]]
+	[[ $stderr == "vuname: $g: its kernel has crashed; the answer is that of the capture kernel (kdump), which runs now" ]]
 	run --separate-stderr vps --keep=0 "$g"
 	[[ $status == 0 && $stderr == "vps: $g: its kernel has crashed; "* ]]
 	between 100000 "$(vfree "$g" | awk '/^Mem:/ { print $2 }')" 262144

@@ -120,8 +120,8 @@ static struct vl_error *listen_inet(const char *address, const struct web_config
 				    gai_strerror(failed));
 	if (!guarded && !is_loopback(list->ai_addr)) {
 		err = vl_error_hint(vl_error_new(VL_ERR_ARG,
-						 "%s can be reached from other hosts, and anybody "
-						 "there could read what the guests run",
+						 "%s can be reached from other hosts, whose users "
+						 "could then read what the guests run",
 						 address),
 				    "listen on 127.0.0.1, or have TLS or users with --%s",
 				    option_name(OPT_WEB_CONFIG));

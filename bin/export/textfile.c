@@ -38,7 +38,7 @@ static struct vl_error *put_file(const char *path, const struct vl_growing *out)
 
 	/* The rename would replace a device, or a link. */
 	if (!lstat(path, &st) && !S_ISREG(st.st_mode))
-		return vl_error_new(VL_ERR_ARG, "cannot write %s: it is no regular file", path);
+		return vl_error_new(VL_ERR_ARG, "cannot write %s: it is not a regular file", path);
 
 	/* The collector reads "*.prom" only. */
 	if (asprintf(&part, "%s.XXXXXX", path) < 0) {

@@ -66,7 +66,7 @@ static const char *text_of(const yaml_node_t *n)
 static struct vl_error *unknown(const struct reading *r, const char *key)
 {
 	return vl_error_hint(vl_error_new(VL_ERR_ARG, "%s: '%s' is not known here", r->path,
-					  key ? key : "a key that is no text"),
+					  key ? key : "a key that is not a text"),
 			     "tls_server_config has cert_file and key_file, basic_auth_users has "
 			     "names and hashes of bcrypt");
 }
@@ -129,7 +129,7 @@ static struct vl_error *take_user(struct reading *r, const char *key, const yaml
 	/* $2a$, $2b$, $2y$ and a cost, in 60 bytes. */
 	if (!hash || strncmp(hash, "$2", 2) != 0 || strlen(hash) != 60)
 		return vl_error_hint(vl_error_new(VL_ERR_ARG,
-						  "%s: the password of '%s' is no hash "
+						  "%s: the password of '%s' is not a hash "
 						  "of bcrypt",
 						  r->path, key),
 				     "htpasswd -nBC 10 '' prints one");
@@ -157,7 +157,7 @@ static struct vl_error *parse(struct reading *r, const char *text, size_t len)
 		return vl_error_nomem();
 	r->api.set_input(&parser, (const unsigned char *)text, len);
 	if (!r->api.load(&parser, &r->doc)) {
-		err = vl_error_new(VL_ERR_ARG, "%s is no YAML: line %zu: %s", r->path,
+		err = vl_error_new(VL_ERR_ARG, "%s is not YAML: line %zu: %s", r->path,
 				   parser.problem_mark.line + 1,
 				   parser.problem ? parser.problem : "it cannot be read");
 	} else {

@@ -238,16 +238,17 @@ static struct vl_error *named(const struct look *l, uint64_t places)
 					"addresses" :
 					"is the image complete, or still being written?");
 		return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
-						  "the memory is of a %sLinux (%s, %s)",
+						  "the memory is that of a %sLinux (%s, %s)",
 						  narrow ? "32-bit " : "", l->release, l->machine),
 				     ONLY);
 	case ARM64:
-		return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "the memory is of an arm64 Linux"),
-				     ONLY);
+		return vl_error_hint(
+			vl_error_new(VL_ERR_KERNEL, "the memory is that of an arm64 Linux"), ONLY);
 	case WINDOWS:
-		return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "the memory is of Windows"), ONLY);
+		return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "the memory is that of Windows"),
+				     ONLY);
 	case OTHER:
-		return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "the memory is of %s (%s)",
+		return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "the memory is that of %s (%s)",
 						  l->system, l->release),
 				     ONLY);
 	case BANNER:
@@ -281,7 +282,7 @@ static struct vl_error *of_look(struct look *l, const struct vl_target *t)
 		return named(l, pages_of(t));
 	if (l->zero == l->looked && l->unread) {
 		struct vl_error *err = vl_error_prefix(
-			vl_taken(l->unread), "of the memory nothing but zeros can be read");
+			vl_taken(l->unread), "nothing but zeros can be read of the memory");
 
 		err->code = VL_ERR_KERNEL;
 		return vl_error_hint(err, "make the image again");

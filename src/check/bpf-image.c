@@ -215,7 +215,7 @@ static enum vl_bpf_verdict look(struct image *m, const unsigned char *code, size
 	for (size_t at = 0; at < m->len; at += i.length) {
 		if (ZYAN_FAILED(
 			    ZydisDecoderDecodeInstruction(&d, NULL, code + at, room - at, &i))) {
-			snprintf(m->says, VL_CHECK_TEXT, "has bytes that are no instruction");
+			snprintf(m->says, VL_CHECK_TEXT, "has bytes that are not an instruction");
 			return VL_BPF_WRONG;
 		}
 		m->starts[at] = 1;

@@ -128,7 +128,7 @@ static void check_engines(struct checkup *p)
 		err = vl_reader_open(p->g->target, p->g->attach, &o, &r);
 		if (err) {
 			/* One engine is enough, and the user can seldom change the reason. */
-			vl_doctor_row(&p->d, check, VL_DOCTOR_OK, NULL, "not here: %s",
+			vl_doctor_row(&p->d, check, VL_DOCTOR_OK, NULL, "not available: %s",
 				      err->code == VL_ERR_ARG ? "this vlens is built without it" :
 								err->message);
 			vl_error_destroy(err);

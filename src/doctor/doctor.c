@@ -175,7 +175,7 @@ static void check_uffd(struct vl_doctor *d)
 		vl_doctor_row(d, "userfaultfd", VL_DOCTOR_PROBLEM,
 			      "the host's kernel needs CONFIG_USERFAULTFD, a container the right "
 			      "to the system call",
-			      "not to be had: %s", strerror(errno));
+			      "not available: %s", strerror(errno));
 		return;
 	}
 	close(fd);

@@ -34,11 +34,11 @@ static struct vl_error *bears(const struct vl_guest *g)
 	struct vl_error *err;
 	bool timeless = vl_kernel_layout(k)->derived && !vl_kernel_timekeeper(k);
 
-	err = vl_scan_bears(&g->raw, timeless ? NULL : fields, "what its kernel answers");
+	err = vl_scan_bears(&g->raw, timeless ? NULL : fields, "answers of its kernel");
 	if (!err)
-		err = vl_symbols_bear(&g->raw, symbols, "what its kernel answers");
+		err = vl_symbols_bear(&g->raw, symbols, "answers of its kernel");
 	if (!err && vl_kernel_is_bare(k))
-		err = vl_symbols_bear(&g->raw, functions, "what its kernel answers");
+		err = vl_symbols_bear(&g->raw, functions, "answers of its kernel");
 	return err;
 }
 

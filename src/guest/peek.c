@@ -13,7 +13,7 @@ struct vl_error *vl_guest_peek(struct vl_guest *g, const char *what, pid_t as, u
 	struct vl_error *err;
 
 	if (strlen(what) >= sizeof(ask.what))
-		return vl_error_new(VL_ERR_ARG, "no place has so long a name");
+		return vl_error_new(VL_ERR_ARG, "the name of the place is too long");
 	strcpy(ask.what, what);
 	if (g->box)
 		memcpy(vl_box_wire(g->box)->window, &ask, sizeof(ask));

@@ -336,8 +336,9 @@ static struct vl_error *make(int fd, uint64_t at, const char *dir, const char *p
 		unlink(part);
 	if (err)
 		return err;
-	return open_done(done, fd_ret) ? NULL :
-					 vl_error_new(VL_ERR_TARGET, "%s has gone at once", done);
+	return open_done(done, fd_ret) ?
+		       NULL :
+		       vl_error_new(VL_ERR_TARGET, "%s was removed at once", done);
 }
 
 struct vl_error *vl_spool_unpack(int fd, uint64_t at, const char *run_id, int *fd_ret)

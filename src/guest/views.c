@@ -20,7 +20,7 @@
 #define DIFF_NS (120 * VL_NSEC_PER_SEC)
 #define WORD_NS (5 * VL_NSEC_PER_SEC)
 
-#define NOT_ATTACHED "a look at a guest that is not attached"
+#define NOT_ATTACHED "a view of a guest that is not attached"
 
 /* The attach failed with @err: can a view do without it? */
 static bool is_bearable(const struct vl_error *err)

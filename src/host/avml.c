@@ -101,8 +101,9 @@ struct vl_error *vl_avml_add(struct vl_frames_of *all, int fd, uint64_t file_siz
 		if (head[0] <= CHUNK_PLAIN) {
 			data = chunk_data(head[0], size, head + CHUNK_HEAD);
 			if (!data || data > len - done)
-				return vl_dump_damaged("a piece of AVML's has more memory than its "
-						       "block");
+				return vl_dump_damaged(
+					"a piece of the AVML image has more memory than its "
+					"block");
 			f = (struct vl_frame){ gpa + done, *at, data,
 					       head[0] == CHUNK_PLAIN ? 0 : size - CHECKSUM };
 			err = add_frame(all, &f);
@@ -110,7 +111,7 @@ struct vl_error *vl_avml_add(struct vl_frames_of *all, int fd, uint64_t file_siz
 				return err;
 			done += data;
 		} else if (head[0] < CHUNK_SKIPPED) {
-			return vl_dump_damaged("a piece of AVML's is of an unknown kind");
+			return vl_dump_damaged("a piece of the AVML image has an unknown kind");
 		}
 		*at += size;
 	}

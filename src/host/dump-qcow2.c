@@ -135,7 +135,7 @@ static struct vl_error *read_snapshot(const struct image *im, uint64_t *at, stru
 	name_len = (uint32_t)h[14] << 8 | h[15];
 	extra_len = vl_be32(h + 36);
 	if (extra_len > EXTRA_MAX)
-		return damaged("its list of snapshots is none");
+		return damaged("its list of snapshots is malformed");
 	if (!read_at(im, *at + sizeof(h), extra, extra_len < 24 ? extra_len : 24))
 		return damaged("its list of snapshots is cut off");
 	*ret = (struct snapshot){
@@ -240,7 +240,7 @@ static struct vl_error *add_cluster(const struct image *im, struct vl_bytes *b, 
 	if (entry & ENTRY_ZERO || !at)
 		return vl_bytes_add(b, VL_HOLE, n);
 	if (at >> im->cluster_bits << im->cluster_bits != at)
-		return damaged("a cluster of the snapshot is not at the place of one");
+		return damaged("a cluster of the snapshot is not aligned");
 	if (at > im->size || n > im->size - at)
 		return damaged("a cluster of the snapshot is behind its end");
 	if (n > *left)

@@ -72,11 +72,11 @@ struct vl_error *vl_dump_load_save(struct vl_target *t, struct vl_dump *d)
 	}
 	if (h.version < 1 || h.version > SAVE_LAST)
 		return vl_error_hint(
-			vl_error_new(VL_ERR_TARGET, "the saved domain is of version %u", h.version),
+			vl_error_new(VL_ERR_TARGET, "the saved domain has version %u", h.version),
 			"restore it, then: vlens dump GUEST FILE");
 	if (h.format >= ARRAY_SIZE(programs))
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
-						  "the saved domain is of an unknown format: %u",
+						  "the saved domain has an unknown format: %u",
 						  h.format),
 				     "restore it, then: vlens dump GUEST FILE");
 	at = sizeof(h) + (uint64_t)h.data_len;

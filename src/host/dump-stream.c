@@ -192,8 +192,8 @@ static struct vl_error *cannot_place(const struct blocks *b)
 		vl_append(names, sizeof(names), "%s%s", i ? ", " : "", name);
 	}
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
-					  "the stream has several blocks of memory (%s) and does "
-					  "not say where they lie",
+					  "the stream has several blocks of memory (%s) without "
+					  "their addresses",
 					  names),
 			     "restore it, then: vlens dump GUEST FILE");
 }

@@ -140,15 +140,15 @@ static struct vl_error *no_guest(pid_t pid, int err)
 	if (err == ENOENT)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_TARGET, "process %d has no guest on KVM", (int)pid),
-			"the kernel module serves guests on KVM only");
+			"imee.ko serves guests on KVM only");
 	return vl_proc_denied(pid, err);
 }
 
 /* The error when imee.ko refuses to attach; see kmod/imee.h. */
 static struct vl_error *refused(pid_t pid, int err)
 {
-	struct vl_error *e = vl_error_os(
-		err, "the kernel module does not attach to process %d's guest", (int)pid);
+	struct vl_error *e =
+		vl_error_os(err, "imee.ko does not attach to process %d's guest", (int)pid);
 
 	e->code = VL_ERR_TARGET;
 	switch (err) {
@@ -176,9 +176,8 @@ static struct vl_error *attach(struct vl_kmod *m, pid_t pid, int pidfd)
 	if (vm < 0)
 		return no_guest(pid, vm == -EBADF ? ENOENT : -vm);
 	if (ioctl(m->fd, IMEE_GET_VERSION, 0) < IMEE_VERSION)
-		return vl_error_hint(
-			vl_error_new(VL_ERR_TARGET, "the kernel module is older than vlens"),
-			"load the one that came with it: rmmod imee; modprobe imee");
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "imee.ko is older than vlens"),
+				     "load the one that came with it: rmmod imee; modprobe imee");
 	a = (struct imee_attach){ .vm_fd = vm, .flags = IMEE_ATTACH_ZERO };
 	if (ioctl(m->fd, IMEE_ATTACH, &a) < 0)
 		return refused(pid, errno);
@@ -240,8 +239,7 @@ struct vl_error *vl_kmod_slots(struct vl_kmod *m, struct imee_slot **ret, size_t
 		slots = more;
 		ask.slots = (uintptr_t)slots;
 		if (ioctl(m->fd, IMEE_GET_SLOTS, &ask) < 0)
-			return vl_error_os(errno,
-					   "the kernel module does not list the guest's memory");
+			return vl_error_os(errno, "imee.ko does not list the guest's memory");
 		if (ask.count <= ask.capacity || ask.count > MAX_SLOTS)
 			break;
 		ask.capacity = ask.count;
@@ -274,11 +272,9 @@ static struct vl_error *read_regs(struct vl_kmod *m, unsigned int i, struct imee
 	*ret = (struct imee_regs){ .vcpu = i };
 	while (ioctl(m->fd, IMEE_GET_REGS, ret) < 0)
 		if (errno != EINTR)
-			return vl_error_os(errno, "the kernel module has no registers of vCPU %u",
-					   i);
+			return vl_error_os(errno, "imee.ko has no registers of vCPU %u", i);
 	if (~ret->valid & NEEDED)
-		return vl_error_new(VL_ERR_TARGET, "the kernel module lacks registers of vCPU %u",
-				    i);
+		return vl_error_new(VL_ERR_TARGET, "imee.ko lacks registers of vCPU %u", i);
 	return NULL;
 }
 

@@ -22,7 +22,7 @@
 static struct vl_error *no_registers(void)
 {
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the vCPUs' registers are not known"),
-			     "the kernel module reads those of guests on KVM, see imee(4)");
+			     "imee.ko reads those of guests on KVM, see imee(4)");
 }
 
 /* imee.ko has failed for this guest; call it again to get the error. */

@@ -103,8 +103,8 @@ static struct vl_error *add_notes(const void *notes, size_t len, struct vl_regis
 		if (!take_note(n.desc, n.len, &more[*nr]))
 			return vl_error_hint(
 				vl_error_new(VL_ERR_TARGET,
-					     "the dump's CPU notes are of an unknown layout"),
-				"they are of no known QEMU for x86");
+					     "the dump's CPU notes have an unknown layout"),
+				"no known QEMU for x86 writes such notes");
 		(*nr)++;
 	}
 	return NULL;

@@ -66,7 +66,7 @@ static struct vl_error *take_lock(struct vl_target *t, int fd, uint64_t deadline
 				vl_error_new(VL_ERR_TARGET,
 					     "other tools have held the guest paused for %d s",
 					     (int)(LOCK_TIMEOUT_NS / VL_NSEC_PER_SEC)),
-				"see who has /proc/%d/mem open", (int)t->pid);
+				"see which process has /proc/%d/mem open", (int)t->pid);
 		nap_us(us);
 	}
 }
@@ -164,7 +164,7 @@ uint64_t vl_target_pause_left(const struct vl_target *t)
 static struct vl_error *spent(void)
 {
 	return vl_error_hint(vl_error_new(VL_ERR_SPENT, "the guest may not be paused any longer"),
-			     "--max-pause says how long it may");
+			     "--max-pause sets the limit");
 }
 
 /*

@@ -465,7 +465,7 @@ static struct vl_error *open_pid(struct vl_target *t, const char *arg)
 	if (!vl_qemu_args_read(t->pid, &qa, NULL))
 		return vl_proc_denied(t->pid, errno);
 	if (!qa.is_qemu)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "process %ld is no QEMU", pid),
+		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "process %ld is not a QEMU", pid),
 				     "find the guest's with: pgrep -a qemu");
 	if (!qa.nr_qmp && qa.guest_name[0])
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET,

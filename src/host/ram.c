@@ -568,7 +568,7 @@ void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
 	else
 		t->kmod = NULL; /* the attachment is the broker's */
 	if (!t->kmod && !t->no_kmod)
-		t->no_kmod = vl_error_new(VL_ERR_TARGET, "the kernel module is not used here");
+		t->no_kmod = vl_error_new(VL_ERR_TARGET, "imee.ko is not used here");
 	for (size_t i = 0; i < t->nr_ram; i++) {
 		/* Mappings do not pass a fork. Files are mapped again, imee.ko's RAM is not. */
 		t->map[i] = (struct vl_ram_map){ .tried = true };

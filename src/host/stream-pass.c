@@ -301,7 +301,7 @@ static struct vl_error *take_ram(struct vl_cursor *c)
 			 (flags & ~(uint64_t)RAM_CONTINUE) == RAM_PAGE)
 			err = take_page(c, head);
 		else
-			err = vl_damaged_at(c, "a page is of an unknown kind");
+			err = vl_damaged_at(c, "a page has an unknown kind");
 		if (err)
 			return err;
 	}
@@ -338,7 +338,7 @@ static struct vl_error *check_machine(const char *machine)
 		if (!strncmp(machine, pcs[i], strlen(pcs[i])))
 			return NULL;
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
-					  "the stream is of a machine '%s', which is no PC",
+					  "the stream is of a machine '%s', which is not a PC",
 					  machine),
 			     "only x86-64 guests are understood");
 }
@@ -404,7 +404,7 @@ static struct vl_error *take_configuration(struct vl_cursor *c)
 				err = not_read("pages that are not of 4 KiB",
 					       "only x86-64 guests are understood");
 		} else {
-			err = vl_damaged_at(c, "its configuration is of an unknown kind");
+			err = vl_damaged_at(c, "its configuration has an unknown kind");
 		}
 	}
 	if (!err)
@@ -431,7 +431,7 @@ static struct vl_error *take_command(struct vl_cursor *c)
 	if (cmd != CMD_OPEN_RETURN_PATH && cmd != CMD_PING)
 		return not_read("a migration by postcopy", AGAIN_HINT);
 	if (len != (cmd == CMD_PING ? 4 : 0))
-		return vl_damaged_at(c, "a command has not its length");
+		return vl_damaged_at(c, "a command has a wrong length");
 	return vl_skip(c, len);
 }
 
@@ -473,7 +473,7 @@ static struct vl_error *take_part(struct vl_cursor *c, bool last)
 	if (err)
 		return err;
 	if (!c->has_ram || id != c->ram_id || c->ram_ended)
-		return vl_damaged_at(c, "a part is of a section that has not begun");
+		return vl_damaged_at(c, "a part belongs to a section that has not begun");
 	c->ram_ended = last;
 	return take_ram(c);
 }
@@ -542,7 +542,7 @@ static struct vl_error *open_stream(struct vl_cursor *c, bool partial)
 		return vl_damaged_at(c, "it does not begin as one");
 	if (vl_be32(p + 4) != 3)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET,
-						  "the migration stream is of version %u",
+						  "the migration stream has version %u",
 						  vl_be32(p + 4)),
 				     "version 3 is understood");
 	err = take_sections(c);

@@ -93,8 +93,8 @@ struct vl_error *vl_target_open(const char *spec, const struct vl_target_options
 	err = t->name ? vl_driver_open(t, spec, opts ? opts->uri : NULL) : vl_error_nomem();
 	if (!err && t->snapshot)
 		err = vl_error_hint(vl_error_new(VL_ERR_TARGET,
-						 "this is no disk image, which alone has "
-						 "snapshots"),
+						 "this is not a disk image, and only these "
+						 "have snapshots"),
 				    "leave out --snapshot");
 	if (!err && t->partial && vl_target_is_live(t))
 		err = vl_error_hint(vl_error_new(VL_ERR_TARGET,
@@ -194,8 +194,7 @@ struct vl_kmod *vl_target_kmod(struct vl_target *t, const struct vl_error **why_
 {
 	if (!t->kmod && !t->no_kmod) {
 		if (t->without_kmod)
-			t->no_kmod =
-				vl_error_new(VL_ERR_TARGET, "the kernel module is not to be used");
+			t->no_kmod = vl_error_new(VL_ERR_TARGET, "imee.ko is not to be used");
 		else if (t->pid)
 			t->no_kmod = vl_kmod_attach(t->pid, t->pidfd, &t->kmod);
 		else

@@ -166,7 +166,7 @@ static struct vl_error *read_layout(const struct state *s, struct layout *ret)
 
 	*ret = (struct layout){ .nr = 0 };
 	if (!get(s, 0, &head, sizeof(head)) || head.groups > GROUPS_MAX)
-		return damaged("its header makes no sense");
+		return damaged("its header is invalid");
 	for (uint32_t i = 0; i < head.groups; i++) {
 		if (!get(s, sizeof(head) + i * sizeof(g), &g, sizeof(g)))
 			return damaged("its table of groups is cut short");

@@ -361,7 +361,7 @@ static const char *const words[VL_NR_READ_STATUS] = {
 	[VL_READ_MORE] = "more elements than asked for",
 	[VL_READ_GARBAGE] = "garbage on a list",
 	[VL_READ_GONE] = "the guest's memory has gone",
-	[VL_READ_BAD] = "a senseless request",
+	[VL_READ_BAD] = "an invalid request",
 };
 
 const char *vl_read_strstatus(enum vl_read_status status)

@@ -429,7 +429,7 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 	if (slot >= VL_KEEP_SLOTS || !is_started_by_tool())
 		return vl_error_hint(
 			vl_error_new(VL_ERR_ARG, "tools start keepers themselves"),
-			"--keep=SECONDS says how long one stays, --keep=0 starts none");
+			"--keep=SECONDS sets how long one stays, --keep=0 starts none");
 	allow_files();
 	kp.key = vl_keep_key(k);
 	err = kp.key ? vl_keep_message_init(&kp.in) : vl_error_nomem();

@@ -31,7 +31,7 @@ static struct vl_error *check_name(const struct vl_output *o)
 	if (S_ISDIR(st.st_mode))
 		return vl_error_hint(no_file(o->path, EISDIR), "name a file in it");
 	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
-		return vl_error_hint(vl_error_new(VL_ERR_ARG, "%s is no regular file", o->path),
+		return vl_error_hint(vl_error_new(VL_ERR_ARG, "%s is not a regular file", o->path),
 				     "- writes to standard output, which can be anything");
 	if (!o->force)
 		return vl_error_hint(no_file(o->path, EEXIST), "--force replaces a file");

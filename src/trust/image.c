@@ -181,8 +181,8 @@ static struct vl_error *one_file(struct walk *w, const char *path, int fd, size_
 	if (!len)
 		return vl_error_new(VL_ERR_ARG, "%s is empty", path);
 	if (len > VL_TRUST_FILE_MAX)
-		return vl_error_new(VL_ERR_ARG, "%s is larger than %lu MiB, as no kernel is", path,
-				    VL_TRUST_FILE_MAX >> 20);
+		return vl_error_new(VL_ERR_ARG, "%s is larger than %lu MiB, the limit for a kernel",
+				    path, VL_TRUST_FILE_MAX >> 20);
 	file = malloc(len);
 	if (!file)
 		return vl_error_nomem();

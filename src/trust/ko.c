@@ -14,7 +14,7 @@ struct vl_error *vl_ko_damaged(const char *how)
 
 static struct vl_error *no_module(const char *why)
 {
-	return vl_error_new(VL_ERR_ARG, "this is no kernel module for x86-64: %s", why);
+	return vl_error_new(VL_ERR_ARG, "this is not a kernel module for x86-64: %s", why);
 }
 
 static bool in_file(const struct vl_ko *ko, uint64_t at, uint64_t len)

@@ -207,9 +207,10 @@ static struct vl_error *relocate(struct vl_trust *t, const struct vl_ko_section 
 		if (r.r_offset > to->size || kinds[type].len > to->size - r.r_offset || index >= nr)
 			return vl_ko_damaged("a relocation lies outside of it");
 		if (symbols[index] == UNRESOLVED)
-			return vl_error_new(VL_ERR_ARG,
-					    "nothing trusted exports %s, which it needs",
-					    symbol(t->ko, index, &sym, &name) ? name : "a symbol");
+			return vl_error_new(
+				VL_ERR_ARG,
+				"no trusted kernel or module exports %s, which it needs",
+				symbol(t->ko, index, &sym, &name) ? name : "a symbol");
 		v = symbols[index] + (uint64_t)r.r_addend;
 		if (kinds[type].relative)
 			v -= base + r.r_offset;

@@ -91,7 +91,7 @@ struct vl_error *vl_pack_open(const unsigned char *pack, size_t len, const struc
 	err = vl_trust_module_open(file, m->len, ret);
 	if (!err && strcmp(vl_trust_module_name(*ret), m->name) != 0) {
 		vl_trust_close(*ret);
-		err = vl_ko_damaged("it is another module than its pack says");
+		err = vl_ko_damaged("it is not the module that its pack lists");
 	}
 	return err;
 }

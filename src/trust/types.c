@@ -81,7 +81,8 @@ static struct vl_error *add_btf(const struct adding *a, const char *build_id, co
 	struct vl_error *err;
 
 	if (len > VL_BTF_MAX)
-		return vl_error_new(VL_ERR_ARG, "its BTF is larger than %u MiB, as no kernel's is",
+		return vl_error_new(VL_ERR_ARG,
+				    "its BTF is larger than %u MiB, the limit for a kernel",
 				    VL_BTF_MAX >> 20);
 	err = vl_layout_from_btf(btf, len, vl_deadline_in(TYPES_NS), &layout);
 	if (err) {
@@ -157,8 +158,7 @@ static struct vl_error *add_from(const struct adding *a, Elf *elf, const void *b
 	if (!head || head->e_machine != EM_X86_64)
 		return vl_error_new(VL_ERR_ARG, "this is not a kernel for x86-64");
 	if (!find_build_id(elf, build_id) || !vl_is_build_id(build_id))
-		return vl_error_new(VL_ERR_ARG,
-				    "it has no build id, so it fits no kernel for sure");
+		return vl_error_new(VL_ERR_ARG, "it has no build id, so its kernel is not known");
 	if (a->build_id && strcmp(a->build_id, build_id) != 0)
 		return vl_error_new(VL_ERR_ARG, "it is of another build, %s", build_id);
 	btf = section(elf, ".BTF");
@@ -199,8 +199,7 @@ static struct vl_error *add_raw(const struct adding *a, int fd, bool *is_ret)
 	if (!*is_ret)
 		return NULL;
 	if (!a->build_id)
-		return vl_error_hint(vl_error_new(VL_ERR_ARG, "BTF alone does not say of which "
-							      "kernel it is"),
+		return vl_error_hint(vl_error_new(VL_ERR_ARG, "BTF alone does not name its kernel"),
 				     "name its build id: --build-id=ID");
 	err = vl_file_slurp(fd, VL_BTF_MAX + 1UL, &bytes, &len);
 	return err ? err : add_btf(a, a->build_id, bytes, len);
@@ -220,7 +219,7 @@ struct vl_error *vl_types_add(const char *path, const char *build_id, vl_types_s
 		return vl_error_os(errno, "cannot read %s", path);
 	if (build_id && !vl_is_build_id(build_id))
 		return vl_error_new(VL_ERR_ARG,
-				    "'%s' is no build id: it has 8 to %u digits of "
+				    "'%s' is not a build id: it has 8 to %u digits of "
 				    "0-9 and a-f",
 				    build_id, VL_BUILD_ID_MAX);
 	err = vl_types_dir(&dir);

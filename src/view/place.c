@@ -344,7 +344,8 @@ static struct vl_error *check_index(const struct vl_types *t, const struct btf_t
 
 	vl_types_name(t, place->type, name);
 	if (!type || (!btf_is_array(type) && !btf_is_ptr(type) && !row))
-		return vl_error_new(VL_ERR_ARG, "[%" PRIu64 "] of no array: it is %s", index, name);
+		return vl_error_new(VL_ERR_ARG, "[%" PRIu64 "] needs an array, and this is %s",
+				    index, name);
 	/* An array of no elements, as a last member, has the number that was allocated. */
 	nr = btf_is_array(type) ? btf_array(type)->nelems : 0;
 	if (nr && index >= nr)
@@ -438,7 +439,7 @@ struct vl_error *vl_types_find(struct vl_types *t, const char *what, struct vl_l
 			p += 2, err = take_member(t, &p, ret);
 		else
 			err = vl_error_hint(vl_error_new(VL_ERR_ARG, "not understood: '%s'", p),
-					    "what can follow is .member, ->member or [index]");
+					    "only .member, ->member or [index] can follow");
 		row = false;
 	}
 	return err;

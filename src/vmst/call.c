@@ -390,7 +390,7 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 				vl_error_new(VL_ERR_CRASHED,
 					     "the guest's kernel code uses an I/O port at %s",
 					     where(c, regs->rip, what, sizeof(what))),
-				"what it asks for is in a device, not in memory");
+				"the data are in a device, not in memory");
 		case VL_EXIT_LEFT:
 			return left(c, &exit.left);
 		case VL_EXIT_BROKEN:

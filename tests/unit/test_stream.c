@@ -166,7 +166,7 @@ static void test_far_apart(void)
 	put_head("pc");
 	put8(0x08);
 	put32(0x0002ffff);
-	refused("a long command", "a command has not its length");
+	refused("a long command", "a command has a wrong length");
 }
 
 static void test_no_registers(void)
@@ -254,7 +254,7 @@ static void placed(const char *what, const struct block *blocks, unsigned low, u
 	memset(s.b + s.len, 0, 64UL << 10);
 	s.len += 64UL << 10;
 	if (!gpas) {
-		refused(what, "does not say where they lie");
+		refused(what, "without their addresses");
 		return;
 	}
 	t = opened(what);
@@ -338,12 +338,12 @@ static void test_refused(void)
 {
 	make();
 	s.b[7] = 2;
-	refused("version 2", "of version 2");
+	refused("version 2", "has version 2");
 	make();
 	s.len = 60000;
 	refused("a cut stream", "the stream is truncated: it ends at 60000 bytes");
 	put_head("virt-7.2");
-	refused("another architecture", "a machine 'virt-7.2', which is no PC");
+	refused("another architecture", "a machine 'virt-7.2', which is not a PC");
 	put_head("pc\x1b");
 	refused("a machine with a hostile name", "its machine's name is invalid");
 	put_head("pc");
@@ -377,7 +377,7 @@ static void test_refused(void)
 	put_at(s.len - (64UL << 10) - 8, 0x100, 8);
 	refused("compressed pages", "capability compress");
 	put_at(s.len - (64UL << 10) - 8, 0x80, 8);
-	refused("pages by RDMA", "a page is of an unknown kind");
+	refused("pages by RDMA", "a page has an unknown kind");
 	put_at(s.len - (64UL << 10) - 8, 0x28, 8);
 	refused("a page of no block", "a page lies outside of all memory blocks");
 	put_at(s.len - (64UL << 10) - 8, RAM_PAGES * PAGE | 0x08, 8);

@@ -54,7 +54,7 @@ static void test_save(void)
 	refused("of another format", "an unknown format: 77");
 	put_save("LibvirtQemudSave", 0, 10);
 	s.b[16] = 9;
-	refused("of another version", "of version 9");
+	refused("of another version", "has version 9");
 	s.b[16] = 0;
 	s.b[19] = 2;
 	memset(s.b + 20, 0, 4);
@@ -302,7 +302,7 @@ static void test_disk(void)
 	disk_at(64, disk_len - 8, 8);
 	disk_refused("a list behind the end", NULL, "its list of snapshots is cut off");
 	disk_at(CLUSTER + 36, 5000, 4);
-	disk_refused("a list that is none", NULL, "its list of snapshots is none");
+	disk_refused("a list that is none", NULL, "its list of snapshots is malformed");
 	at = put_snapshot(CLUSTER, "1", "disk only", 0);
 	put_snapshot(at, "2", "m", 1UL << 60);
 	disk_refused("endless memory", NULL, "larger than any");
@@ -320,7 +320,7 @@ static void test_disk(void)
 	disk_at(3 * CLUSTER + 8, disk_len, 8);
 	disk_refused("a cluster behind the end", NULL, "a cluster of the snapshot is behind");
 	disk_at(3 * CLUSTER + 8, 4 * CLUSTER + 512, 8);
-	disk_refused("a cluster between two", NULL, "not at the place of one");
+	disk_refused("a cluster between two", NULL, "not aligned");
 	disk_at(3 * CLUSTER + 8, 4 * CLUSTER | 1UL << 62, 8);
 	disk_refused("compressed clusters", NULL, "compressed clusters");
 	disk_at(3 * CLUSTER, 0, 8);
