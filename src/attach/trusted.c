@@ -358,7 +358,7 @@ bool vl_trusted_next(struct vl_trusted *t)
 	return gone;
 }
 
-struct vl_error *vl_trusted_look(struct vl_trusted *t)
+struct vl_error *vl_trusted_compare(struct vl_trusted *t)
 {
 	if (t->current) {
 		t->current = false;

@@ -105,7 +105,7 @@ void vl_trusted_destroy(struct vl_trusted *t);
 bool vl_trusted_next(struct vl_trusted *t);
 
 /* For a new snapshot: compare the whole text again, and forget what was found before. */
-struct vl_error *vl_trusted_look(struct vl_trusted *t);
+struct vl_error *vl_trusted_compare(struct vl_trusted *t);
 
 /* vl_snapshot_filter_fn over a struct vl_trusted. */
 void vl_trusted_filter(void *trusted, uint64_t gpa, unsigned char *page);

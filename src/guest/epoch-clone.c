@@ -85,7 +85,7 @@ struct vl_error *vl_epoch_snapshot(struct vl_guest *g)
 	if (!err && g->raw.attach->trusted) {
 		vl_snapshot_set_filter(s->snapshot, vl_trusted_filter, g->raw.attach->trusted);
 		vl_session_forget_modules(g);
-		err = vl_trusted_look(g->raw.attach->trusted);
+		err = vl_trusted_compare(g->raw.attach->trusted);
 	}
 	return err;
 }

@@ -49,7 +49,7 @@ static const struct vl_trust_site *site_at(const struct vl_trust *t, uint64_t va
  * The instruction at offset *@off of @p can itself be a site of the image. Is the guest's code at
  * offset *@at of @c a legal form of that site? Then step over it in both.
  */
-static bool same_site(const struct vl_trust_look *l, const struct piece *p, size_t *off,
+static bool same_site(const struct vl_trust_context *l, const struct piece *p, size_t *off,
 		      const struct vl_code *c, size_t *at)
 {
 	const struct vl_trust_site *s = site_at(l->t, p->from.va + *off, p->from.len - *off);
@@ -67,7 +67,7 @@ static bool same_site(const struct vl_trust_look *l, const struct piece *p, size
  * operations may lie between: the kernel pads a shorter replacement with them, joins them, and
  * shortens jumps.
  */
-static bool same_code(const struct vl_trust_look *l, const struct piece *pieces, size_t nr,
+static bool same_code(const struct vl_trust_context *l, const struct piece *pieces, size_t nr,
 		      const struct vl_code *c)
 {
 	bool leaves = false;
@@ -111,7 +111,7 @@ static bool same_code(const struct vl_trust_look *l, const struct piece *pieces,
 	return vl_code_is_nop(c, at, leaves);
 }
 
-bool vl_trust_same_code(const struct vl_trust_look *l, size_t at, size_t len,
+bool vl_trust_same_code(const struct vl_trust_context *l, size_t at, size_t len,
 			const struct vl_code *c)
 {
 	unsigned char buf[VL_TRUST_PIECE_MAX];
@@ -128,7 +128,7 @@ bool vl_trust_same_code(const struct vl_trust_look *l, size_t at, size_t len,
  */
 #define ALT_FLAG_DIRECT_CALL (2u << 16)
 
-static bool direct_call(const struct vl_trust_look *l, const struct vl_trust_alternative *a,
+static bool direct_call(const struct vl_trust_context *l, const struct vl_trust_alternative *a,
 			const struct vl_code *c)
 {
 	return a->feature & ALT_FLAG_DIRECT_CALL &&
@@ -136,7 +136,7 @@ static bool direct_call(const struct vl_trust_look *l, const struct vl_trust_alt
 }
 
 /* Is @c the replacement of alternative @s, followed by the rest of the original (@whole bytes)? */
-static bool replaced(const struct vl_trust_look *l, const struct vl_trust_site *s, size_t whole,
+static bool replaced(const struct vl_trust_context *l, const struct vl_trust_site *s, size_t whole,
 		     const struct vl_code *c)
 {
 	struct vl_trust_alternative a;
@@ -151,7 +151,7 @@ static bool replaced(const struct vl_trust_look *l, const struct vl_trust_site *
 	return same_code(l, pieces, 2, c) || direct_call(l, &a, c);
 }
 
-enum vl_trust_form vl_trust_chain(const struct vl_trust_look *l, const struct vl_trust_site *s,
+enum vl_trust_form vl_trust_chain(const struct vl_trust_context *l, const struct vl_trust_site *s,
 				  const struct vl_code *c)
 {
 	unsigned char buf[VL_TRUST_PIECE_MAX];

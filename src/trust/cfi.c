@@ -63,7 +63,7 @@ static uint32_t word(const unsigned char *p)
  * The hash that the guest's kernel makes of @hash. The seed is the guest's: a wrong one makes all
  * of its hashes wrong.
  */
-static uint32_t rehash(const struct vl_trust_look *l, uint32_t hash)
+static uint32_t rehash(const struct vl_trust_context *l, uint32_t hash)
 {
 	uint64_t va = vl_trust_symbol(vl_trust_kernel(l->t), "cfi_seed");
 	uint32_t seed;
@@ -72,7 +72,7 @@ static uint32_t rehash(const struct vl_trust_look *l, uint32_t hash)
 }
 
 /* Is @now what the kernel makes of @hash? @sealed: the function may be for direct calls only. */
-static bool is_hash(const struct vl_trust_look *l, uint32_t hash, uint32_t now, bool sealed)
+static bool is_hash(const struct vl_trust_context *l, uint32_t hash, uint32_t now, bool sealed)
 {
 	return now == hash || (sealed && !now) || now == rehash(l, hash);
 }
@@ -99,10 +99,10 @@ static bool is_sealed(const struct vl_code *c)
 }
 
 /* No operations, or at their end the code that counts calls. */
-static bool is_padding(const struct vl_trust_look *l, const struct vl_code *c)
+static bool is_padding(const struct vl_trust_context *l, const struct vl_code *c)
 {
 	const struct vl_trust *k = vl_trust_kernel(l->t);
-	const struct vl_trust_look kernel = { .t = k, .memory = l->memory };
+	const struct vl_trust_context kernel = { .t = k, .memory = l->memory };
 	struct vl_code counter = *c;
 
 	if (vl_code_is_nop(c, 0, false))
@@ -117,7 +117,7 @@ static bool is_padding(const struct vl_trust_look *l, const struct vl_code *c)
 	       vl_trust_same_code(&kernel, k->counter.at, counter.len, &counter);
 }
 
-enum vl_trust_form vl_trust_cfi_function(const struct vl_trust_look *l,
+enum vl_trust_form vl_trust_cfi_function(const struct vl_trust_context *l,
 					 const struct vl_trust_site *s, const struct vl_code *c)
 {
 	uint32_t hash = word(l->t->bytes + s->at + PREAMBLE_HASH);
@@ -138,8 +138,8 @@ enum vl_trust_form vl_trust_cfi_function(const struct vl_trust_look *l,
 		       VL_TRUST_ILLEGAL;
 }
 
-enum vl_trust_form vl_trust_cfi_caller(const struct vl_trust_look *l, const struct vl_trust_site *s,
-				       const struct vl_code *c)
+enum vl_trust_form vl_trust_cfi_caller(const struct vl_trust_context *l,
+				       const struct vl_trust_site *s, const struct vl_code *c)
 {
 	const unsigned char *own = l->t->bytes + s->at;
 	uint32_t hash = -word(own + CALLER_HASH);
@@ -159,7 +159,7 @@ enum vl_trust_form vl_trust_cfi_caller(const struct vl_trust_look *l, const stru
 	return VL_TRUST_ILLEGAL;
 }
 
-bool vl_trust_cfi_call(const struct vl_trust_look *l, const struct vl_trust_site *s,
+bool vl_trust_cfi_call(const struct vl_trust_context *l, const struct vl_trust_site *s,
 		       const struct vl_code *c)
 {
 	struct piece p;
@@ -177,7 +177,7 @@ static bool is_direct(const struct vl_trust *t, size_t at)
 	return false;
 }
 
-bool vl_trust_cfi_sealed(const struct vl_trust_look *l, const struct vl_trust_site *s,
+bool vl_trust_cfi_sealed(const struct vl_trust_context *l, const struct vl_trust_site *s,
 			 const struct vl_code *c, size_t *ret)
 {
 	static const unsigned char zeros[HASH_LEN];

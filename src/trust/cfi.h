@@ -23,13 +23,13 @@ size_t vl_trust_cfi_caller_len(void);
 bool vl_trust_has_endbr(const struct vl_trust *t, size_t at);
 
 /* Judge a site. */
-enum vl_trust_form vl_trust_cfi_function(const struct vl_trust_look *l,
+enum vl_trust_form vl_trust_cfi_function(const struct vl_trust_context *l,
 					 const struct vl_trust_site *s, const struct vl_code *c);
-enum vl_trust_form vl_trust_cfi_caller(const struct vl_trust_look *l, const struct vl_trust_site *s,
-				       const struct vl_code *c);
+enum vl_trust_form vl_trust_cfi_caller(const struct vl_trust_context *l,
+				       const struct vl_trust_site *s, const struct vl_code *c);
 
 /* Is @c, at the indirect call @s, the end of the longer form of the site in front of it? */
-bool vl_trust_cfi_call(const struct vl_trust_look *l, const struct vl_trust_site *s,
+bool vl_trust_cfi_call(const struct vl_trust_context *l, const struct vl_trust_site *s,
 		       const struct vl_code *c);
 
 /*
@@ -38,7 +38,7 @@ bool vl_trust_cfi_call(const struct vl_trust_look *l, const struct vl_trust_site
  * put the code that counts calls there. Is @c, the padding in front of such a function, written to
  * like that? *@ret is the offset in @c of the VL_TRUST_HASH_LEN zeros.
  */
-bool vl_trust_cfi_sealed(const struct vl_trust_look *l, const struct vl_trust_site *s,
+bool vl_trust_cfi_sealed(const struct vl_trust_context *l, const struct vl_trust_site *s,
 			 const struct vl_code *c, size_t *ret);
 
 #endif

@@ -14,9 +14,9 @@
 static const unsigned char nop5[] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
 
 struct check {
-	struct vl_trust_look look;
+	struct vl_trust_context context;
 	size_t at, len; /* the range, in bytes from the image's start */
-	size_t moved;	/* the end of the bytes of the image that look.own has */
+	size_t moved;	/* the end of the bytes of the image that context.own has */
 	const unsigned char *guest;
 	unsigned char *out; /* or NULL */
 	vl_trust_found_fn *found;
@@ -26,7 +26,7 @@ struct check {
 static void report(const struct check *c, size_t at, size_t len, enum vl_trust_class class,
 		   enum vl_trust_kind kind, const unsigned char *guest)
 {
-	const struct vl_trust *t = c->look.t;
+	const struct vl_trust *t = c->context.t;
 	struct vl_trust_finding f = {
 		.va = t->va + at, .len = (uint32_t)len, .class = class, .kind = kind
 	};
@@ -85,7 +85,7 @@ static size_t first_difference(const unsigned char *a, const unsigned char *b, s
  */
 static size_t report_text(const struct check *c, size_t at, size_t end)
 {
-	const unsigned char *own = c->look.own + (at - c->look.own_at);
+	const unsigned char *own = c->context.own + (at - c->context.own_at);
 	const unsigned char *guest = c->guest + (at - c->at);
 	size_t len = end - at, last = 0, next = 0;
 
@@ -105,7 +105,7 @@ static enum vl_trust_form judge(const struct check *c, const struct vl_trust_clu
 				size_t at, const unsigned char *guest, size_t room,
 				const struct vl_trust_site **ret)
 {
-	const struct vl_trust *t = c->look.t;
+	const struct vl_trust *t = c->context.t;
 	const struct vl_trust_site *s = t->sites + cluster->first, *end = s + cluster->nr;
 	enum vl_trust_form form;
 
@@ -115,7 +115,7 @@ static enum vl_trust_form judge(const struct check *c, const struct vl_trust_clu
 			continue;
 		if (!*ret)
 			*ret = s;
-		form = vl_trust_form(&c->look, s, guest, t->va + at);
+		form = vl_trust_form(&c->context, s, guest, t->va + at);
 		if (form != VL_TRUST_ILLEGAL) {
 			*ret = s;
 			return form;
@@ -131,19 +131,19 @@ static enum vl_trust_form judge(const struct check *c, const struct vl_trust_clu
 static bool is_switched(const struct check *c, const struct vl_trust_site *s, size_t at,
 			const unsigned char *guest, const unsigned char *own)
 {
-	const uint64_t va = c->look.t->va + at;
+	const uint64_t va = c->context.t->va + at;
 	const struct vl_code is = { guest, s->len, va }, was = { own, s->len, va };
 
 	return s->class == VL_TRUST_JUMP_LABEL && memcmp(guest, own, s->len) &&
 	       vl_code_is_nop(&is, 0, false) != vl_code_is_nop(&was, 0, false) &&
-	       vl_trust_switch_at(c->look.t, va);
+	       vl_trust_switch_at(c->context.t, va);
 }
 
 /* Judge a whole cluster; @guest has its bytes. */
 static void check_cluster(const struct check *c, const struct vl_trust_cluster *cluster,
 			  const unsigned char *guest)
 {
-	const unsigned char *own = c->look.own + (cluster->at - c->look.own_at);
+	const unsigned char *own = c->context.own + (cluster->at - c->context.own_at);
 	size_t i = 0, differs;
 
 	while (i < cluster->len) {
@@ -196,12 +196,12 @@ static void check_cluster(const struct check *c, const struct vl_trust_cluster *
 }
 
 /*
- * Judge @cluster, which may reach over the ends of the range. All of it is among look.own. A
+ * Judge @cluster, which may reach over the ends of the range. All of it is among context.own. A
  * running guest may change the bytes meanwhile, so they are copied first.
  */
 static void visit(const struct check *c, const struct vl_trust_cluster *cluster)
 {
-	const struct vl_trust_memory *m = c->look.memory;
+	const struct vl_trust_memory *m = c->context.memory;
 	unsigned char buf[VL_TRUST_CLUSTER_MAX];
 	size_t end = cluster->at + cluster->len;
 
@@ -211,8 +211,8 @@ static void visit(const struct check *c, const struct vl_trust_cluster *cluster)
 		return;
 	}
 	/* If memory cannot be read, bytes outside of the range count as equal. */
-	memcpy(buf, c->look.own + (cluster->at - c->look.own_at), cluster->len);
-	if (!m->read(m->ctx, c->look.t->va + cluster->at, buf, cluster->len))
+	memcpy(buf, c->context.own + (cluster->at - c->context.own_at), cluster->len);
+	if (!m->read(m->ctx, c->context.t->va + cluster->at, buf, cluster->len))
 		for (size_t i = 0; i < cluster->len; i++)
 			if (cluster->at + i - c->at < c->len)
 				buf[i] = c->guest[cluster->at + i - c->at];
@@ -232,7 +232,7 @@ static const struct {
 /* Is @cluster one site in the range that has its usual form? It is legal: forms.c. */
 static bool is_usual(const struct check *c, const struct vl_trust_cluster *cluster)
 {
-	const struct vl_trust_site *s = c->look.t->sites + cluster->first;
+	const struct vl_trust_site *s = c->context.t->sites + cluster->first;
 	uint64_t code;
 
 	if (cluster->nr != 1 || cluster->at < c->at || cluster->at + sizeof(code) > c->at + c->len)
@@ -252,15 +252,15 @@ static bool is_usual(const struct check *c, const struct vl_trust_cluster *clust
 /* Compare the range from offset @at on, as far as the image's bytes were moved. Returns its end. */
 static size_t compare_moved(const struct check *c, size_t at)
 {
-	const struct vl_trust *t = c->look.t;
+	const struct vl_trust *t = c->context.t;
 	size_t n = vl_trust_cluster_from(t, at), end = c->moved;
 
 	if (end > c->at + c->len)
 		end = c->at + c->len;
-	while (at < end && (at += first_difference(c->look.own + (at - c->look.own_at),
+	while (at < end && (at += first_difference(c->context.own + (at - c->context.own_at),
 						   c->guest + (at - c->at), 0, end - at)) < end) {
 		const struct vl_trust_cluster *cluster;
-		size_t next = c->look.own_at + c->look.own_len;
+		size_t next = c->context.own_at + c->context.own_len;
 
 		while (n < t->nr_clusters && t->clusters[n].at + t->clusters[n].len <= at)
 			n++;
@@ -289,7 +289,7 @@ void vl_trust_compare(const struct vl_trust *t, const struct vl_trust_memory *me
 {
 	unsigned char buf[AROUND + MOVED + AROUND];
 	struct check c = {
-		.look = { .t = t, .memory = memory },
+		.context = { .t = t, .memory = memory },
 		.at = at,
 		.len = len,
 		.guest = guest,
@@ -307,11 +307,11 @@ void vl_trust_compare(const struct vl_trust *t, const struct vl_trust_memory *me
 			to = end + AROUND;
 		if (to > t->len)
 			to = t->len;
-		c.look.own = vl_trust_own(t, from, to - from, buf);
-		c.look.own_at = from;
-		c.look.own_len = to - from;
+		c.context.own = vl_trust_own(t, from, to - from, buf);
+		c.context.own_at = from;
+		c.context.own_len = to - from;
 		if (out)
-			memcpy(c.out + (at - c.at), c.look.own + (at - from),
+			memcpy(c.out + (at - c.at), c.context.own + (at - from),
 			       (to < end ? to : end) - at);
 		at = compare_moved(&c, at);
 	}

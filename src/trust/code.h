@@ -42,11 +42,11 @@ bool vl_code_leads_to_entry(const struct vl_trust *t, const struct vl_code *c,
  */
 uint64_t vl_code_called(const struct vl_trust *t, uint64_t target);
 
-/* The @len bytes of the image at offset @at; of length 0 if vl_trust_look_at() gives none. */
-static inline struct vl_code vl_code_of_image(const struct vl_trust_look *l, size_t at, size_t len,
-					      unsigned char buf[VL_TRUST_PIECE_MAX])
+/* The @len bytes of the image at offset @at; of length 0 if vl_trust_image_at() gives none. */
+static inline struct vl_code vl_code_of_image(const struct vl_trust_context *l, size_t at,
+					      size_t len, unsigned char buf[VL_TRUST_PIECE_MAX])
 {
-	const unsigned char *own = vl_trust_look_at(l, at, len, buf);
+	const unsigned char *own = vl_trust_image_at(l, at, len, buf);
 
 	return (struct vl_code){ own, own ? len : 0, l->t->va + at };
 }
@@ -54,11 +54,11 @@ static inline struct vl_code vl_code_of_image(const struct vl_trust_look *l, siz
 /* --- alternative.c --- */
 
 /* Does the guest's code @c have the same instructions as the image at offset @at (@len bytes)? */
-bool vl_trust_same_code(const struct vl_trust_look *l, size_t at, size_t len,
+bool vl_trust_same_code(const struct vl_trust_context *l, size_t at, size_t len,
 			const struct vl_code *c);
 
 /* Judge a chain of alternatives, of which @s is the longest. */
-enum vl_trust_form vl_trust_chain(const struct vl_trust_look *l, const struct vl_trust_site *s,
+enum vl_trust_form vl_trust_chain(const struct vl_trust_context *l, const struct vl_trust_site *s,
 				  const struct vl_code *c);
 
 #endif

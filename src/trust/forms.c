@@ -71,7 +71,7 @@ static const struct {
 	{ 2, "\x48\xcf" },     /* iretq */
 };
 
-static enum vl_trust_form paravirt(const struct vl_trust_look *l, const struct vl_trust_site *s,
+static enum vl_trust_form paravirt(const struct vl_trust_context *l, const struct vl_trust_site *s,
 				   const struct vl_code *c)
 {
 	(void)s;
@@ -86,7 +86,7 @@ static enum vl_trust_form paravirt(const struct vl_trust_look *l, const struct v
 		       VL_TRUST_ILLEGAL;
 }
 
-static enum vl_trust_form lock(const struct vl_trust_look *l, const struct vl_trust_site *s,
+static enum vl_trust_form lock(const struct vl_trust_context *l, const struct vl_trust_site *s,
 			       const struct vl_code *c)
 {
 	(void)l, (void)s;
@@ -94,8 +94,8 @@ static enum vl_trust_form lock(const struct vl_trust_look *l, const struct vl_tr
 	return c->bytes[0] == 0xf0 || c->bytes[0] == 0x3e ? VL_TRUST_LEGAL : VL_TRUST_ILLEGAL;
 }
 
-static enum vl_trust_form jump_label(const struct vl_trust_look *l, const struct vl_trust_site *s,
-				     const struct vl_code *c)
+static enum vl_trust_form jump_label(const struct vl_trust_context *l,
+				     const struct vl_trust_site *s, const struct vl_code *c)
 {
 	size_t word = s->entry + 4;
 	uint64_t target = l->t->va + word + (uint64_t)(int64_t)vl_trust_i32(l->t->bytes + word);
@@ -130,7 +130,7 @@ static bool is_return(const struct vl_code *c)
 }
 
 /* The target of the guest's trampoline at @va; 0: it is not a jump, or cannot be read. */
-static uint64_t trampoline_target(const struct vl_trust_look *l, uint64_t va)
+static uint64_t trampoline_target(const struct vl_trust_context *l, uint64_t va)
 {
 	unsigned char buf[5];
 	const struct vl_code c = { buf, sizeof(buf), va };
@@ -148,7 +148,7 @@ static bool in_image(const struct vl_trust *t, uint64_t va)
 }
 
 /* Does @c replace a call of the function that the trampoline at @va leads to? */
-static bool is_inlined(const struct vl_trust_look *l, const struct vl_code *c, uint64_t va)
+static bool is_inlined(const struct vl_trust_context *l, const struct vl_code *c, uint64_t va)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(inlined); i++)
 		if (vl_code_starts(c, inlined[i].code, 5))
@@ -157,8 +157,8 @@ static bool is_inlined(const struct vl_trust_look *l, const struct vl_code *c, u
 }
 
 /* Judge @s, a call site or the trampoline itself. */
-static enum vl_trust_form static_call(const struct vl_trust_look *l, const struct vl_trust_site *s,
-				      const struct vl_code *c)
+static enum vl_trust_form static_call(const struct vl_trust_context *l,
+				      const struct vl_trust_site *s, const struct vl_code *c)
 {
 	unsigned char buf[VL_TRUST_PIECE_MAX];
 	const struct vl_code own = vl_code_of_image(l, s->at, s->len, buf);
@@ -188,7 +188,7 @@ static enum vl_trust_form static_call(const struct vl_trust_look *l, const struc
 	return VL_TRUST_LEGAL;
 }
 
-static enum vl_trust_form trace(const struct vl_trust_look *l, const struct vl_trust_site *s,
+static enum vl_trust_form trace(const struct vl_trust_context *l, const struct vl_trust_site *s,
 				const struct vl_code *c)
 {
 	uint64_t offset;
@@ -214,7 +214,7 @@ static enum vl_trust_form trace(const struct vl_trust_look *l, const struct vl_t
 		       VL_TRUST_ILLEGAL;
 }
 
-static enum vl_trust_form tracer(const struct vl_trust_look *l, const struct vl_trust_site *s,
+static enum vl_trust_form tracer(const struct vl_trust_context *l, const struct vl_trust_site *s,
 				 const struct vl_code *c)
 {
 	struct vl_insn i;
@@ -231,7 +231,7 @@ static enum vl_trust_form tracer(const struct vl_trust_look *l, const struct vl_
 }
 
 /* Is @va outside of the image, and is the guest's code there a jump through register @number? */
-static bool is_own_thunk(const struct vl_trust_look *l, uint64_t va, int number)
+static bool is_own_thunk(const struct vl_trust_context *l, uint64_t va, int number)
 {
 	unsigned char buf[4];
 	const struct vl_code c = { buf, sizeof(buf), va };
@@ -242,7 +242,7 @@ static bool is_own_thunk(const struct vl_trust_look *l, uint64_t va, int number)
 }
 
 /* Is the guest's instruction @i a call or jump (@kind) through register @number or its thunk? */
-static bool goes_through(const struct vl_trust_look *l, const struct vl_insn *i,
+static bool goes_through(const struct vl_trust_context *l, const struct vl_insn *i,
 			 enum vl_insn_kind kind, int number)
 {
 	enum vl_insn_kind by = kind == VL_INSN_CALL ? VL_INSN_CALL_REGISTER : VL_INSN_JUMP_REGISTER;
@@ -253,7 +253,7 @@ static bool goes_through(const struct vl_trust_look *l, const struct vl_insn *i,
 	       (thunk_register(l->t, i->target) == number || is_own_thunk(l, i->target, number));
 }
 
-static enum vl_trust_form retpoline(const struct vl_trust_look *l, const struct vl_trust_site *s,
+static enum vl_trust_form retpoline(const struct vl_trust_context *l, const struct vl_trust_site *s,
 				    const struct vl_code *c)
 {
 	unsigned char buf[VL_TRUST_PIECE_MAX];
@@ -294,7 +294,7 @@ static enum vl_trust_form retpoline(const struct vl_trust_look *l, const struct 
 		       VL_TRUST_ILLEGAL;
 }
 
-static enum vl_trust_form returns(const struct vl_trust_look *l, const struct vl_trust_site *s,
+static enum vl_trust_form returns(const struct vl_trust_context *l, const struct vl_trust_site *s,
 				  const struct vl_code *c)
 {
 	struct vl_insn i;
@@ -309,7 +309,7 @@ static enum vl_trust_form returns(const struct vl_trust_look *l, const struct vl
 }
 
 /* The image's call, or a call of the counting code in front of the same function. */
-static enum vl_trust_form call(const struct vl_trust_look *l, const struct vl_trust_site *s,
+static enum vl_trust_form call(const struct vl_trust_context *l, const struct vl_trust_site *s,
 			       const struct vl_code *c)
 {
 	unsigned char buf[VL_TRUST_PIECE_MAX];
@@ -324,9 +324,9 @@ static enum vl_trust_form call(const struct vl_trust_look *l, const struct vl_tr
 }
 
 /* Are there only no operations in @c, perhaps with the code that counts a call at the end? */
-static bool is_padding(const struct vl_trust_look *l, const struct vl_code *c)
+static bool is_padding(const struct vl_trust_context *l, const struct vl_code *c)
 {
-	const struct vl_trust_look kernel = { .t = vl_trust_kernel(l->t), .memory = l->memory };
+	const struct vl_trust_context kernel = { .t = vl_trust_kernel(l->t), .memory = l->memory };
 	size_t free = c->len - l->t->counter.len;
 	const struct vl_code front = { c->bytes, free, c->va };
 	const struct vl_code code = { c->bytes + free, l->t->counter.len, c->va + free };
@@ -337,7 +337,7 @@ static bool is_padding(const struct vl_trust_look *l, const struct vl_code *c)
 }
 
 /* Padding, or padding in which a hash of 0 has replaced no operations or the code that counts. */
-static enum vl_trust_form padding(const struct vl_trust_look *l, const struct vl_trust_site *s,
+static enum vl_trust_form padding(const struct vl_trust_context *l, const struct vl_trust_site *s,
 				  const struct vl_code *c)
 {
 	const struct vl_trust *k = vl_trust_kernel(l->t);
@@ -359,7 +359,7 @@ static enum vl_trust_form padding(const struct vl_trust_look *l, const struct vl
 }
 
 /* endbr64, or the no operation that replaces it where indirect calls are not allowed. */
-static enum vl_trust_form endbr(const struct vl_trust_look *l, const struct vl_trust_site *s,
+static enum vl_trust_form endbr(const struct vl_trust_context *l, const struct vl_trust_site *s,
 				const struct vl_code *c)
 {
 	(void)l, (void)s;
@@ -369,7 +369,7 @@ static enum vl_trust_form endbr(const struct vl_trust_look *l, const struct vl_t
 }
 
 /* Any number is legal if the first site of the same constant in the text has it, too. */
-static enum vl_trust_form constant(const struct vl_trust_look *l, const struct vl_trust_site *s,
+static enum vl_trust_form constant(const struct vl_trust_context *l, const struct vl_trust_site *s,
 				   const struct vl_code *c)
 {
 	const struct vl_trust *t = l->t;
@@ -408,7 +408,7 @@ static uint64_t distance(const unsigned char *now, const unsigned char *was, siz
  * A reference to a section that the guest has freed. Its address is not known, but all references
  * to it must agree. Such code can only run while the module is loaded.
  */
-static enum vl_trust_form freed(const struct vl_trust_look *l, const struct vl_trust_site *s,
+static enum vl_trust_form freed(const struct vl_trust_context *l, const struct vl_trust_site *s,
 				const struct vl_code *c)
 {
 	const struct vl_trust *t = l->t;
@@ -429,7 +429,7 @@ static enum vl_trust_form freed(const struct vl_trust_look *l, const struct vl_t
 }
 
 static const struct {
-	enum vl_trust_form (*judge)(const struct vl_trust_look *l, const struct vl_trust_site *s,
+	enum vl_trust_form (*judge)(const struct vl_trust_context *l, const struct vl_trust_site *s,
 				    const struct vl_code *c);
 	bool pokes; /* the running kernel changes it, with int3 during the change */
 	const char *name, *expects;
@@ -466,12 +466,12 @@ static const struct {
 	[VL_TRUST_PROBE] = { NULL, false, "probe", "the image's bytes, or a kprobe" },
 };
 
-enum vl_trust_form vl_trust_form(const struct vl_trust_look *l, const struct vl_trust_site *site,
+enum vl_trust_form vl_trust_form(const struct vl_trust_context *l, const struct vl_trust_site *site,
 				 const unsigned char *code, uint64_t va)
 {
 	const struct vl_code c = { code, site->len, va };
 	unsigned char buf[VL_TRUST_PIECE_MAX];
-	const unsigned char *own = vl_trust_look_at(l, site->at, site->len, buf);
+	const unsigned char *own = vl_trust_image_at(l, site->at, site->len, buf);
 	enum vl_trust_form form;
 
 	if (own && va == l->t->va + site->at && !memcmp(code, own, site->len))

@@ -13,7 +13,7 @@ enum vl_trust_form {
 	VL_TRUST_BREAK, /* int3, as during a change of the site by the kernel */
 };
 
-struct vl_trust_look {
+struct vl_trust_context {
 	const struct vl_trust *t;
 	const struct vl_trust_memory *memory;
 	/* The image's bytes around what is judged, moved: `own_len` bytes at offset `own_at`. */
@@ -28,9 +28,9 @@ struct vl_trust_look {
  * The @len bytes at offset @at of the image, where it is now. Bytes that are not among `own` are
  * copied to @buf. NULL: they are too many, or outside of the image.
  */
-static inline const unsigned char *vl_trust_look_at(const struct vl_trust_look *l, size_t at,
-						    size_t len,
-						    unsigned char buf[VL_TRUST_PIECE_MAX])
+static inline const unsigned char *vl_trust_image_at(const struct vl_trust_context *l, size_t at,
+						     size_t len,
+						     unsigned char buf[VL_TRUST_PIECE_MAX])
 {
 	if (at >= l->own_at && at - l->own_at <= l->own_len && len <= l->own_len - (at - l->own_at))
 		return l->own + (at - l->own_at);
@@ -43,7 +43,7 @@ static inline const unsigned char *vl_trust_look_at(const struct vl_trust_look *
  * Judge the guest's @code at @va, which has as many bytes as @site. An alternative is judged
  * together with all others at the same place; @site must be the longest of these.
  */
-enum vl_trust_form vl_trust_form(const struct vl_trust_look *l, const struct vl_trust_site *site,
+enum vl_trust_form vl_trust_form(const struct vl_trust_context *l, const struct vl_trust_site *site,
 				 const unsigned char *code, uint64_t va);
 
 #endif

@@ -29,7 +29,7 @@
 /* --- rows --- */
 
 /* The row for @dir/@build_id.types; false: it cannot be read. */
-static bool look(const char *dir, const char *build_id, struct vl_types_stored *ret)
+static bool find(const char *dir, const char *build_id, struct vl_types_stored *ret)
 {
 	_cleanup_free_ char *path = NULL;
 	_cleanup_close_ int fd = -1;
@@ -69,7 +69,7 @@ static struct vl_error *store(const struct adding *a, const char *build_id, cons
 	err = vl_file_publish(path, bytes, len);
 	if (err)
 		return err;
-	return look(a->dir, build_id, &s) ? a->fn(a->ctx, &s) :
+	return find(a->dir, build_id, &s) ? a->fn(a->ctx, &s) :
 					    vl_error_os(errno, "cannot read %s", path);
 }
 
@@ -252,7 +252,7 @@ static struct vl_error *each(const char *dir, const char *front, const char *but
 			continue;
 		e->d_name[len - n] = '\0';
 		if (vl_is_build_id(e->d_name) && !strncmp(e->d_name, front, strlen(front)) &&
-		    !(but && look(but, e->d_name, &s)) && look(dir, e->d_name, &s))
+		    !(but && find(but, e->d_name, &s)) && find(dir, e->d_name, &s))
 			err = fn(ctx, &s);
 	}
 	return err;
