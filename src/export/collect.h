@@ -34,6 +34,10 @@ void vl_export_tcp(struct vl_collector *c);
 void vl_export_traffic(struct vl_collector *c);
 void vl_export_tasks(struct vl_collector *c);
 
+/* What these parts read, up to VL_NR_FIELDS. */
+extern const enum vl_field vl_export_module_fields[], vl_export_tree_fields[],
+	vl_export_tcp_fields[];
+
 /* Read @len bytes of the kernel; false: @va is 0, or cannot be read. */
 bool vl_export_read(const struct vl_collector *c, uint64_t va, void *buf, size_t len);
 /* The word there, or 0. */

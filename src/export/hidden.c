@@ -15,9 +15,10 @@
 #define HLIST_HEAD 8
 #define HLIST_NODE 16
 
-static const enum vl_field need[] = { VL_F_PIDNS_HEAD, VL_F_PID_TASKS, VL_F_XA_SHIFT,
-				      VL_F_XA_SLOTS,   VL_F_XA_MARKS,  VL_F_TASK_PID_LINKS,
-				      VL_F_TASK_TASKS, VL_NR_FIELDS };
+const enum vl_field vl_export_tree_fields[] = { VL_F_PIDNS_HEAD, VL_F_PID_TASKS,
+						VL_F_XA_SHIFT,	 VL_F_XA_SLOTS,
+						VL_F_XA_MARKS,	 VL_F_TASK_PID_LINKS,
+						VL_F_TASK_TASKS, VL_NR_FIELDS };
 
 /* The addresses of all processes by the tree of ids; some are 0. */
 static struct vl_error *by_ids(const struct vl_collector *c, uint64_t **ret, size_t *nr_ret)
@@ -84,7 +85,8 @@ void vl_export_hidden(struct vl_collector *c)
 {
 	size_t hidden, again;
 
-	if (vl_discard(vl_need_fields(c->g, need, ARRAY_SIZE(need) - 1, "the tree of ids")) ||
+	if (vl_discard(vl_need_fields(c->g, vl_export_tree_fields,
+				      ARRAY_SIZE(vl_export_tree_fields) - 1, "the tree of ids")) ||
 	    !vl_symbol(c->k, "init_pid_ns") || !count_hidden(c, &hidden))
 		return;
 	/* A process that is ending may be in the tree only. */

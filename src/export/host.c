@@ -89,6 +89,10 @@ void vl_export_memory(struct vl_collector *c)
 
 /* ---- taint and modules ---- */
 
+const enum vl_field vl_export_module_fields[] = { VL_F_MOD_LIST,   VL_F_MOD_NAME,   VL_F_KSET_LIST,
+						  VL_F_KOBJ_ENTRY, VL_F_MKOBJ_KOBJ, VL_F_MKOBJ_MOD,
+						  VL_NR_FIELDS };
+
 void vl_export_taint(struct vl_collector *c)
 {
 	uint64_t mask;

@@ -17,6 +17,12 @@ static const char *const states[] = {
 	"close", "close_wait",	"last_ack", "listen",	"closing",   "syn_recv",
 };
 
+const enum vl_field vl_export_tcp_fields[] = {
+	VL_F_SOCK_STATE,      VL_F_SOCK_NODE,	VL_F_LHASH_HEAD,       VL_F_INET_EHASH,
+	VL_F_INET_EHASH_MASK, VL_F_INET_LHASH2, VL_F_INET_LHASH2_MASK, VL_F_SIZE_EHASH,
+	VL_F_SIZE_LHASH,      VL_NR_FIELDS,
+};
+
 /* Count the sockets of the table at @heads. False: it cannot be read. */
 static bool count(const struct vl_collector *c, uint64_t heads, uint64_t nr, uint32_t stride,
 		  uint64_t by_state[ARRAY_SIZE(states)])

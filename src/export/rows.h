@@ -52,6 +52,7 @@ extern const struct vl_scan vl_scan_export;
 	M(UP, GAUGE, ONE, "vlens_guest_up", "Could the guest be read: 1 or 0.", NULL) \
 	M(STATE, GAUGE, ONE, "vlens_guest_state", "State of the guest: 1 for the one that it has.", "state") \
 	M(INFO, GAUGE, ONE, "vlens_guest_info", "The guest: its name and its place on this host.", "name", "spec") \
+	M(MISSING, GAUGE, ONE, "vlens_guest_missing", "A part of the metrics that is absent because its kernel does not show what it needs: 1.", "part", "reason") \
 	M(COST, COUNTER, NS, "vlens_guest_scrape_cpu_seconds", "CPU time of reading the guest, without that of the text.", NULL) \
 	M(TIME, GAUGE, NS, "vlens_guest_scrape_duration_seconds", "Time that the last reading of the guest took.", NULL) \
 	M(PAUSED, COUNTER, NS, "vlens_guest_paused_seconds", "Time for which this exporter has held the guest.", NULL) \
