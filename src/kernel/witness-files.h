@@ -28,6 +28,8 @@ static const struct vl_witness vl_witness_files[] = {
 	{ VL_F_PDE_IOPS, "_proc_mkdir", "S8[__proc_create()#]=&proc_dir_inode_operations" },
 	{ VL_F_INODE_MODE, "aafs_free_inode", "L2[a0#]" },
 	{ VL_F_DENTRY_INODE, "aafs_show_path", "L8[a1#]" },
+	{ VL_F_FDT_OPEN, "alloc_fd", "call *find_next_zero_bit(L8[L8[L8[cur*]*]#],L4[L8[L8[cur*]*]],*" },
+	{ VL_F_FDT_OPEN, "alloc_fd", "cmp L8[(L8[L8[L8[cur*]*]#]+((*find_next_zero_bit()>>6)*8))],-1" },
 	{ VL_F_FSTYPE_NAME, "alloc_fs_context", "L8[a0#]" },
 	{ VL_F_SB_OP, "alloc_inode", "L8[a0#]" },
 	{ VL_F_DENTRY_NAME, "anon_inodefs_dname", "L8[a0#]" },
