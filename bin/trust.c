@@ -22,6 +22,7 @@ enum {
 	TL_VERSION,
 	TL_CHECKED,
 	TL_MODULES,
+	TL_STATE,
 	TL_SIGNER,
 	TL_MODULE_SIGNER,
 	TL_ADDED,
@@ -39,6 +40,8 @@ static const struct vl_column list_columns[] = {
 			 "the checksums that its content was compared with, and if it is signed" },
 	[TL_MODULES] = { "MODULES", VL_CELL_UINT, true,
 			 "how many modules of its release are stored" },
+	[TL_STATE] = { "STATE", VL_CELL_TEXT, true,
+		       "of list: sound, or what is damaged, in words" },
 	[TL_SIGNER] = { "SIGNER", VL_CELL_TEXT, false,
 			"issuer and number of the certificate that the kernel is signed with; not checked" },
 	[TL_MODULE_SIGNER] = { "MODULE_SIGNER", VL_CELL_TEXT, false, "the same for its modules" },
@@ -55,10 +58,19 @@ static void cell(struct vl_table *t, size_t column, const char *text)
 		vl_table_str(t, column, text);
 }
 
+/* The rows of a command about stored kernels. */
+struct listing {
+	struct vl_table t;
+	bool compared; /* with their checksums */
+	bool damaged;  /* one of them is */
+};
+
 static struct vl_error *add_row(void *ctx, const struct vl_trust_stored *s)
 {
-	struct vl_table *t = ctx;
+	struct listing *l = ctx;
+	struct vl_table *t = &l->t;
 
+	l->damaged = l->damaged || *s->fault;
 	vl_table_row(t);
 	cell(t, TL_BUILD_ID, s->build_id);
 	cell(t, TL_RELEASE, s->release);
@@ -66,6 +78,8 @@ static struct vl_error *add_row(void *ctx, const struct vl_trust_stored *s)
 	cell(t, TL_VERSION, s->origin.version);
 	cell(t, TL_CHECKED, s->origin.checked);
 	vl_table_uint(t, TL_MODULES, s->nr_modules);
+	if (l->compared)
+		vl_table_str(t, TL_STATE, *s->fault ? s->fault : "sound");
 	cell(t, TL_SIGNER, s->signer);
 	cell(t, TL_MODULE_SIGNER, s->module_signer);
 	vl_table_utc(t, TL_ADDED, s->added);
@@ -102,7 +116,7 @@ static bool take(struct request *r, void *show, int key, char *arg)
 }
 
 /* Do @change to each word behind the verb. False: one failed, which was reported. */
-static bool each_word(const struct request *r, const struct store_verb *v, struct vl_table *t)
+static bool each_word(const struct request *r, const struct store_verb *v, struct listing *l)
 {
 	bool good = true;
 
@@ -111,7 +125,7 @@ static bool each_word(const struct request *r, const struct store_verb *v, struc
 		struct progress progress;
 
 		progress_begin(&progress, r->applet->name, r->words[i], v->doing);
-		err = v->change(r->words[i], add_row, t);
+		err = v->change(r->words[i], add_row, l);
 		progress_end(&progress);
 		if (err)
 			error_report(r->applet->name, NULL, err);
@@ -126,7 +140,7 @@ static int store(struct request *r, const struct store_verb *v)
 	struct show_part part = { .guest = "", .table = NULL };
 	int status = STATUS_FAILED;
 	struct vl_error *err = NULL;
-	struct vl_table t;
+	struct listing l = { .compared = !v->change };
 	struct show s;
 
 	show_init(&s, list_columns);
@@ -138,29 +152,29 @@ static int store(struct request *r, const struct store_verb *v)
 			     v->change ? v->what : r->words[1]);
 		goto out;
 	}
-	vl_table_init(&t, list_columns);
-	part.table = &t;
+	vl_table_init(&l.t, list_columns);
+	part.table = &l.t;
 	if (v->change)
-		status = each_word(r, v, &t) ? 0 : STATUS_FAILED;
+		status = each_word(r, v, &l) ? 0 : STATUS_FAILED;
 	else
-		err = vl_trust_list(add_row, &t);
-	if (!v->change && !err)
+		err = vl_trust_list(add_row, &l);
+	if (!v->change && !err && !l.damaged)
 		status = 0;
 	if (!err)
-		err = vl_table_end(&t);
+		err = vl_table_end(&l.t);
 	s.json = r->json;
 	if (!err && !show_default_columns(&s, false))
 		err = vl_error_nomem();
 	if (err) {
 		error_report(r->applet->name, NULL, err);
 		status = STATUS_FAILED;
-	} else if (t.nr_rows || s.json) {
+	} else if (l.t.nr_rows || s.json) {
 		show_print(&s, "kernels", &part, 1);
 	} else if (!v->change) {
 		fputs("no kernel is stored: vlens trust add FILE stores one\n", stderr);
 	}
 	vl_error_destroy(err);
-	vl_table_deinit(&t);
+	vl_table_deinit(&l.t);
 out:
 	show_deinit(&s);
 	return status;

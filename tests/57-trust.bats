@@ -541,8 +541,14 @@ with_modules() {
 			[[ ${#stderr_lines[@]} -eq 1 && $stderr == *"the stored trusted kernel of build $id is damaged: its checksum is another one"*"vlens trust add FILE"* ]] ||
 				fail "$tool $at $stderr"
 		done
+		run --separate-stderr vlens trust list --no-headers -o state
+		assert_same "1 the kernel is damaged: its checksum is another one " "$status $output $stderr"
 		cp "$T/whole" "$k"
 	done
+	truncate -s -100 "$k"
+	run --separate-stderr vlens trust list -J
+	assert_same "1 the kernel is damaged: its file is cut short" "$status $(jq -r '.kernels[].state' <<<"$output")"
+	cp "$T/whole" "$k"
 	# The first form of its end, which had no checksum in front of it.
 	printf 'vlens index\0\0\0\0\0' | dd of="$k" bs=1 seek=$(($(stat -c %s "$k") - 32)) conv=notrunc status=none
 	for tool in "vps --trusted=auto" "vlens trust verify" vcheck; do
@@ -555,6 +561,8 @@ with_modules() {
 	cp "$T/whole" "$k"
 	run --separate-stderr vps --trusted=auto "$(guest g61)" -e
 	assert_same "0 " "$status $stderr"
+	run --separate-stderr vlens trust list --no-headers -o state
+	assert_same "0 sound " "$status $output $stderr"
 	# A module of which one byte is another one is not taken, and neither is one of a damaged index.
 	module=$(find "$("$VT_TESTS/fetch-kernel" 6.1)/" -name 'dummy.ko*' | head -n 1)
 	vlens trust add "$module" >/dev/null
@@ -567,6 +575,8 @@ with_modules() {
 		run vlens trust verify -J "$(guest g61)"
 		jq -r '.findings[] | select(.symbol == "[dummy]") | "\(.state) \(.found)"' <<<"$output" |
 			grep -q '^unverified .*damaged.*add .* package again$' || fail "$at $output"
+		run --separate-stderr vlens trust list --no-headers -o state
+		[[ $status -eq 1 && $output == the\ *module*damaged ]] || fail "$status $output"
 		cp "$T/whole" "$k"
 	done
 }

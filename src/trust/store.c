@@ -18,7 +18,6 @@
 #include "index.h"
 #include "pack.h"
 
-#define PACK_FILE_MAX (640UL << 20)
 #define ORIGIN_MAX 16384
 /* The start of a kernel's banner. The release follows. */
 #define BANNER "Linux version "
@@ -77,8 +76,8 @@ static struct vl_error *pack_path(const char *dir, const char *release, char **r
 									      NULL;
 }
 
-/* Set what @s says of the modules of its release in @dir. */
-static void count_modules(const char *dir, struct vl_trust_stored *s)
+/* Set what @s says of the modules of its release in @dir. @checks: also if they are damaged. */
+static void count_modules(const char *dir, struct vl_trust_stored *s, bool checks)
 {
 	_cleanup_free_ char *path = NULL;
 	struct vl_pack_module m;
@@ -87,13 +86,15 @@ static void count_modules(const char *dir, struct vl_trust_stored *s)
 	int fd;
 
 	if (!*s->release || vl_discard(pack_path(dir, s->release, &path)) ||
-	    vl_discard(vl_file_open(path, PACK_FILE_MAX, &fd, &len)))
+	    vl_discard(vl_file_open(path, VL_TRUST_STORED_MAX, &fd, &len)))
 		return;
 	pack = mmap(NULL, len + !len, PROT_READ, MAP_PRIVATE, fd, 0);
 	close(fd);
 	if (pack == MAP_FAILED)
 		return;
 	s->nr_modules = vl_pack_nr(pack, len);
+	if (checks && !*s->fault)
+		vl_trust_pack_state(pack, len, s->fault, sizeof(s->fault));
 	if (vl_pack_module(pack, len, 0, &m)) {
 		memcpy(s->module_signer, m.signer, sizeof(s->module_signer));
 		if (!*s->build_id) {
@@ -111,6 +112,7 @@ struct rows {
 	struct vl_trust_stored *v;
 	size_t nr, cap;
 	const char *dirs[2]; /* our own directory, and root's or NULL */
+	bool checks;	     /* compare what is stored with its checksums */
 };
 
 static struct vl_error *add_row(struct rows *r, const struct vl_trust_stored *s)
@@ -136,7 +138,7 @@ static struct vl_error *give_rows(struct rows *r, vl_trust_stored_fn *fn, void *
 	for (size_t i = 0; !err && i < r->nr; i++) {
 		for (size_t k = 0; k < ARRAY_SIZE(r->dirs) && !r->v[i].nr_modules; k++)
 			if (r->dirs[k])
-				count_modules(r->dirs[k], &r->v[i]);
+				count_modules(r->dirs[k], &r->v[i], r->checks);
 		err = fn(ctx, &r->v[i]);
 	}
 	return err;
@@ -281,7 +283,7 @@ static struct vl_error *store_modules(struct adding *a)
 	if (err)
 		return err;
 	/* A pack that cannot be read is replaced. */
-	if (!vl_discard(vl_file_load(newest(a, path), PACK_FILE_MAX, &old, &len)) &&
+	if (!vl_discard(vl_file_load(newest(a, path), VL_TRUST_STORED_MAX, &old, &len)) &&
 	    vl_pack_is_sound((unsigned char *)old, len))
 		err = vl_packer_merge(&a->packer, (unsigned char *)old, len);
 	if (!err)
@@ -399,6 +401,13 @@ static struct vl_error *list_kernel(struct rows *rows, const char *dir, const ch
 	if (!stat(path, &st))
 		s->added = st.st_mtime;
 	snprintf(s->build_id, sizeof(s->build_id), "%s", build_id);
+	free(path);
+	if (asprintf(&path, "%s/%s%s", dir, build_id, VL_TRUST_KERNEL) < 0) {
+		path = NULL;
+		return vl_error_nomem();
+	}
+	if (rows->checks)
+		vl_trust_stored_state(path, s->fault, sizeof(s->fault));
 	for (const char *line = text; *line;) {
 		size_t n = strcspn(line, "\n");
 
@@ -467,6 +476,7 @@ struct vl_error *vl_trust_list(vl_trust_stored_fn *fn, void *ctx)
 
 	if (err)
 		return err;
+	rows.checks = true;
 	rows.dirs[0] = dir;
 	rows.dirs[1] = vl_trust_root_dir();
 	err = list(&rows);
@@ -562,7 +572,7 @@ struct vl_error *vl_trust_remove(const char *name, vl_trust_stored_fn *fn, void 
 
 		if (!is_named(s, name, real))
 			continue;
-		count_modules(dir, s);
+		count_modules(dir, s, false);
 		err = fn(ctx, s);
 		if (!err)
 			err = remove_row(&rows, i);

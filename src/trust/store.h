@@ -12,6 +12,8 @@
 
 #include "image.h"
 
+/* Limit of a file of the store, in bytes. */
+#define VL_TRUST_STORED_MAX (640UL << 20)
 /* The ends of the names of files. */
 #define VL_TRUST_KERNEL ".kernel"
 #define VL_TRUST_ORIGIN ".origin"
@@ -32,6 +34,7 @@ struct vl_trust_stored {
 	char signer[128];	 /* of the kernel, or "" */
 	size_t nr_modules;	 /* of its release */
 	char module_signer[128]; /* of its first module, or "" */
+	char fault[160];	 /* of vl_trust_list(): what is damaged, in words, or "" */
 };
 
 typedef struct vl_error *vl_trust_stored_fn(void *ctx, const struct vl_trust_stored *s);
@@ -57,6 +60,15 @@ struct vl_error *vl_trust_absent(const char *build_id, const char *release)
  */
 struct vl_error *vl_trust_stored_check(const char *build_id, int fd, size_t size,
 				       uint64_t *print_ret);
+
+/*
+ * Write what is wrong with the stored kernel in file @path to @ret, @size bytes. It is left alone if
+ * nothing is. All of the file is read, whatever earlier runs have found. (stored.c)
+ */
+void vl_trust_stored_state(const char *path, char *ret, size_t size);
+
+/* The same of the modules in @pack, @len bytes: its index, and the bytes of each. */
+void vl_trust_pack_state(const unsigned char *pack, size_t len, char *ret, size_t size);
 
 /* Call @fn for each stored kernel, and for the modules of each release without one. */
 struct vl_error *vl_trust_list(vl_trust_stored_fn *fn, void *ctx);
