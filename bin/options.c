@@ -264,3 +264,11 @@ void options_list(unsigned scopes)
 		printf("%-18s %s\n", head, o->text);
 	}
 }
+
+int option_value(const char *(*name_of)(size_t i), const char *name)
+{
+	for (int i = 0; name_of((size_t)i); i++)
+		if (!strcmp(name_of((size_t)i), name))
+			return i;
+	return -1;
+}

@@ -116,6 +116,9 @@ const struct option_row *option_by_word(const char *word, size_t len, unsigned s
 /* The name, without dashes, of the first row with key @key, which must exist. */
 const char *option_name(int key);
 
+/* The number of the value @name among those that @name_of gives; -1: there is none. */
+int option_value(const char *(*name_of)(size_t i), const char *name);
+
 /* Print "Options:" of --help. */
 void options_list(unsigned scopes);
 

@@ -78,6 +78,10 @@ bool request_take(struct request *r, take_fn *take, void *ctx, int *status_ret);
 /* Set `spec` and `args`. False: the guest or a needed argument is missing; reported. */
 bool request_guest(struct request *r);
 
+/* The end of messages about --trusted, and its arguments. */
+#define REQUEST_STORED "--%s=%s takes the stored kernel"
+#define REQUEST_STORED_ARGS option_name(OPT_TRUSTED), VL_TRUSTED_AUTO
+
 /* Report that no guest is named, and which option has taken the word that may be meant for one. */
 void request_no_guest(const struct request *r);
 
