@@ -14,7 +14,6 @@
 #include "../base/bisect.h"
 #include "../base/hash.h"
 #include "../base/cleanup.h"
-#include "../base/number.h"
 #include "../view/dispatch.h"
 
 enum {
@@ -136,26 +135,6 @@ void vl_check_show(struct vl_checker *c, const struct vl_check_row *row)
 	c->t->nr_marked++;
 }
 
-/* ---- findings of other reports ---- */
-
-/* The cell of @t in @row and the column named @column, as text in @buf; NULL: it is empty. */
-static const char *cell(const struct vl_table *t, size_t row, const char *column, char *buf,
-			size_t size)
-{
-	int i = vl_column_find(t->columns, column, strlen(column));
-	const struct vl_cell *v = i < 0 ? NULL : vl_table_cell(t, row, (size_t)i);
-
-	if (!v || v->kind == VL_CELL_NONE)
-		return NULL;
-	if (v->kind == VL_CELL_TEXT)
-		snprintf(buf, size, "%.*s", (int)v->text.len, vl_table_bytes(t, v));
-	else if (v->kind == VL_CELL_HEX)
-		snprintf(buf, size, "0x%" PRIx64, v->u);
-	else
-		snprintf(buf, size, "%" PRIu64, v->u);
-	return buf;
-}
-
 /* Order the rows: findings, those that are certain first, then attachments, then notes. */
 static void order(struct vl_table *t)
 {
@@ -165,256 +144,14 @@ static void order(struct vl_table *t)
 
 	for (size_t i = 0; ranks && i < t->nr_rows; i++) {
 		snprintf(words, sizeof(words), "%s %s",
-			 cell(t, i, "CLASS", class, sizeof(class)) ? class : "",
-			 cell(t, i, "SURE", sure, sizeof(sure)) ? sure : "");
+			 vl_check_cell(t, i, "CLASS", class, sizeof(class)) ? class : "",
+			 vl_check_cell(t, i, "SURE", sure, sizeof(sure)) ? sure : "");
 		while (ranks[i] < ARRAY_SIZE(firsts) - 1 &&
 		       strncmp(words, firsts[ranks[i]], strlen(firsts[ranks[i]])) != 0)
 			ranks[i]++;
 	}
 	if (ranks)
 		vl_table_order(t, ranks, ARRAY_SIZE(firsts));
-}
-
-/* The address in the cell of @row in @column; 0: it is empty. */
-static uint64_t address_in(const struct vl_table *t, size_t row, const char *column)
-{
-	char text[32];
-
-	return cell(t, row, column, text, sizeof(text)) ? vl_front_u64(text, 0) : 0;
-}
-
-/* Does @mark only say that ftrace is attached? vl_check_attached() has a row for that. */
-static bool is_traced(const struct vl_checker *c, const char *mark)
-{
-	uint64_t to;
-
-	return sscanf(mark, VL_CALL_TRACED " 0x%" SCNx64, &to) == 1 &&
-	       vl_stub_traces(c->g, &c->stubs, to);
-}
-
-/* Append to @what the state, the peer and the process of the socket at @address. */
-static void add_peer(const struct vl_table *sockets, const char *address, char *what, size_t size)
-{
-	char at[32], state[32], peer[80], port[32], pid[32], comm[32];
-	size_t i = 0;
-
-	while (i < sockets->nr_rows &&
-	       !(cell(sockets, i, "SOCK", at, sizeof(at)) && !strcmp(at, address)))
-		i++;
-	if (i == sockets->nr_rows)
-		return;
-	if (cell(sockets, i, "STATE", state, sizeof(state)))
-		vl_append(what, size, ", %s", state);
-	if (cell(sockets, i, "PEER", peer, sizeof(peer)) &&
-	    cell(sockets, i, "PPORT", port, sizeof(port)) && strcmp(port, "0") != 0)
-		vl_append(what, size, ", peer %s port %s", peer, port);
-	if (cell(sockets, i, "PID", pid, sizeof(pid)))
-		vl_append(what, size, ", process %s (%s)", pid,
-			  cell(sockets, i, "COMM", comm, sizeof(comm)) ? comm : "");
-}
-
-/* Show each marked row of @from: the cells of @columns, and the mark as the finding. */
-static void take(struct vl_checker *c, const struct vl_table *from, const char *check,
-		 const char *const columns[2], const char *address, const char *expected,
-		 const struct vl_table *sockets)
-{
-	for (size_t i = 0; i < from->nr_rows; i++) {
-		char mark[VL_CHECK_TEXT], a[80], b[80], at[32], what[VL_CHECK_TEXT];
-
-		if (!cell(from, i, "MARK", mark, sizeof(mark)))
-			continue;
-		if (!cell(from, i, columns[0], a, sizeof(a)))
-			*a = '\0';
-		if (!cell(from, i, columns[1], b, sizeof(b)))
-			*b = '\0';
-		snprintf(what, sizeof(what), "%s%s%s", a, *a && *b ? " " : "", b);
-		if (is_traced(c, mark))
-			continue;
-		if (sockets && cell(from, i, address, at, sizeof(at)))
-			add_peer(sockets, at, what, sizeof(what));
-		vl_check_show(c, &(struct vl_check_row){
-					 .check = check,
-					 .at = address_in(from, i, address),
-					 .what = what,
-					 .expected = expected,
-					 .found = mark,
-				 });
-	}
-}
-
-static struct vl_error *check_calls(struct vl_checker *c)
-{
-	static const char *const names[] = { "NR", "NAME" };
-	struct vl_table t;
-	struct vl_error *err;
-
-	vl_table_init(&t, vl_scan_syscalls.columns);
-	err = vl_scan_syscalls.run(c->g, &t);
-	take(c, &t, "system calls", names, "ADDRESS", "the call's own function", NULL);
-	vl_table_deinit(&t);
-	return err;
-}
-
-static void note_text(struct vl_checker *c, const char *what, const char *found, bool unsure)
-{
-	vl_check_show(c, &(struct vl_check_row){
-				 .class = VL_CHECK_NOTE,
-				 .unsure = unsure,
-				 .check = "trusted text",
-				 .what = what,
-				 .found = found,
-			 });
-}
-
-/*
- * Note what was compared, and the rows of @t whose state is "unverified": modules without a trusted
- * file. If there is no trusted module at all, they are one note.
- */
-static void note_unverified(struct vl_checker *c, const struct vl_table *t)
-{
-	char state[32], site[32], what[VL_CHECK_TEXT];
-	char found[VL_CHECK_TEXT + 16];
-	size_t missing = 0, verified = 0;
-
-	for (size_t i = 1; i < t->nr_rows; i++) {
-		if (!cell(t, i, "STATE", state, sizeof(state)))
-			continue;
-		missing += !strcmp(state, "unverified");
-		verified += cell(t, i, "SITE", site, sizeof(site)) && !strcmp(site, ".text");
-	}
-	if (missing > 1 && !verified) {
-		snprintf(found, sizeof(found), "not compared: there is no trusted module for %zu",
-			 missing);
-		note_text(c, "the modules' text", found, true);
-		return;
-	}
-	if (verified) {
-		snprintf(found, sizeof(found), "compared with the trusted modules: %zu of %zu",
-			 verified, verified + missing);
-		note_text(c, "the modules' text", found, false);
-	}
-	for (size_t i = 1; i < t->nr_rows; i++) {
-		char why[VL_CHECK_TEXT];
-
-		if (!cell(t, i, "STATE", state, sizeof(state)) || strcmp(state, "unverified") != 0)
-			continue;
-		snprintf(found, sizeof(found), "not compared: %s",
-			 cell(t, i, "FOUND", why, sizeof(why)) ? why : "");
-		vl_check_show(c,
-			      &(struct vl_check_row){
-				      .class = VL_CHECK_NOTE,
-				      .unsure = true,
-				      .check = "trusted text",
-				      .at = address_in(t, i, "ADDRESS"),
-				      .what = cell(t, i, "SYMBOL", what, sizeof(what)) ? what : "",
-				      .found = found,
-			      });
-	}
-}
-
-/*
- * Compare the text of the kernel and its modules with the trusted ones. If there are none, only
- * vl_check_text() has looked at the text, at the entries of functions.
- */
-static struct vl_error *check_image(struct vl_checker *c)
-{
-	/* A dump can have a change half done; a running guest completes it. */
-	bool passing = !vl_target_is_live(c->g->target);
-	struct vl_table t;
-	struct vl_error *err;
-
-	vl_table_init(&t, vl_scan_trust.columns);
-	err = vl_scan_trust.run(c->g, &t);
-	for (size_t i = 0; i < t.nr_rows; i++) {
-		char state[32], what[VL_CHECK_TEXT], to[VL_CHECK_TEXT], legal[VL_CHECK_TEXT];
-		char found[VL_CHECK_TEXT + 16], site[32];
-		const char *expects;
-
-		if (!cell(&t, i, "STATE", state, sizeof(state)) || !strcmp(state, "verified") ||
-		    !strcmp(state, "compared") || !strcmp(state, "unverified") ||
-		    !strcmp(state, "attached"))
-			continue;
-		if (!cell(&t, i, "SYMBOL", what, sizeof(what)))
-			*what = '\0';
-		if (cell(&t, i, "TO", to, sizeof(to)))
-			snprintf(found, sizeof(found), "leads to %s", to);
-		else
-			snprintf(found, sizeof(found), "%s",
-				 cell(&t, i, "FOUND", to, sizeof(to)) ? to : "other bytes");
-		/* At a place that is not a site, the only form is the image's bytes. */
-		expects = cell(&t, i, "SITE", site, sizeof(site)) &&
-					  (!strcmp(site, "text") || !strcmp(site, "constants")) ?
-				  "EXPECTED" :
-				  "LEGAL";
-		vl_check_show(c,
-			      &(struct vl_check_row){
-				      .class = passing && !strcmp(state, "poke") ? VL_CHECK_NOTE :
-										   VL_CHECK_FINDING,
-				      .check = "trusted text",
-				      .at = address_in(&t, i, "ADDRESS"),
-				      .what = what,
-				      .found = found,
-				      .expected = cell(&t, i, expects, legal, sizeof(legal)),
-			      });
-	}
-	if (!err)
-		note_text(c, "the kernel's text", "compared with the trusted kernel of its build",
-			  false);
-	note_unverified(c, &t);
-	vl_table_deinit(&t);
-	/* A trusted kernel that is damaged, or of another build, is an error. */
-	if (!err || err->code != VL_ERR_ARG || err->os_errno != ENOENT)
-		return err;
-	note_text(c, "the kernel's text", "not compared: there is no trusted kernel of its build",
-		  true);
-	c->t->nr_untrusted = 1;
-	vl_error_destroy(err);
-	return NULL;
-}
-
-static struct vl_error *compare(struct vl_checker *c, const struct vl_diff *diff,
-				const char *const names[2], const char *address)
-{
-	struct vl_table t;
-	struct vl_error *err;
-
-	vl_table_init(&t, diff->columns);
-	err = diff->run(c->g, c->sys, &t);
-	take(c, &t, diff->name, names, address, "the same in every list", NULL);
-	vl_table_deinit(&t);
-	return err;
-}
-
-static struct vl_error *check_processes(struct vl_checker *c)
-{
-	static const char *const names[] = { "PID", "COMM" };
-
-	return compare(c, &vl_diff_processes, names, "TASK");
-}
-
-static struct vl_error *check_modules(struct vl_checker *c)
-{
-	static const char *const names[] = { "MODULE", "" };
-
-	return compare(c, &vl_diff_modules, names, "STRUCT");
-}
-
-static struct vl_error *check_sockets(struct vl_checker *c)
-{
-	static const char *const names[] = { "SOCKET", "" };
-	struct vl_table t, all;
-	struct vl_error *err;
-
-	vl_table_init(&t, vl_diff_sockets.columns);
-	vl_table_init(&all, vl_scan_sockets.columns);
-	err = vl_diff_sockets.run(c->g, c->sys, &t);
-	/* Modules that cannot be read are not shown. */
-	if (t.nr_marked)
-		vl_error_destroy(vl_scan_sockets.run(c->g, &all));
-	take(c, &t, vl_diff_sockets.name, names, "SOCK", "the same in every list", &all);
-	vl_table_deinit(&all);
-	vl_table_deinit(&t);
-	return err;
 }
 
 /* ---- all of them ---- */
@@ -484,11 +221,11 @@ static struct vl_error *look(struct vl_checker *c)
 		{ "the code that the kernel has made", vl_check_stubs, stubs_fields },
 		{ "BPF", vl_check_bpf, NULL },
 		{ "what is attached to the kernel", vl_check_attached, NULL },
-		{ "the system calls", check_calls, stubs_fields },
+		{ "the system calls", vl_check_calls, stubs_fields },
 		{ "the entries of the kernel", vl_check_entry, no_fields },
 		{ "the protection of the kernel's memory", vl_check_protection, no_fields },
 		{ "the kernel's text", vl_check_text, NULL },
-		{ "the trusted text", check_image, vl_scan_asks },
+		{ "the trusted text", vl_check_image, vl_scan_asks },
 		{ "the pointers", vl_check_pointers, NULL },
 		{ "the registered functions", vl_check_hooks, NULL },
 		{ "the network's functions", vl_check_network, NULL },
@@ -560,10 +297,10 @@ static void hold(struct vl_checker *c)
 static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t)
 {
 	static const struct check comparisons[] = {
-		{ "the processes", check_processes, vl_scan_asks },
+		{ "the processes", vl_check_processes, vl_scan_asks },
 		{ "what is mounted over processes", vl_check_mounts, vl_scan_asks },
-		{ "the modules", check_modules, vl_scan_asks },
-		{ "the sockets", check_sockets, vl_scan_asks },
+		{ "the modules", vl_check_modules, vl_scan_asks },
+		{ "the sockets", vl_check_sockets, vl_scan_asks },
 	};
 	struct vl_checker c = {
 		.g = g,

@@ -145,6 +145,15 @@ struct vl_error *vl_check_objects(struct vl_checker *c);
 struct vl_error *vl_check_tasks(struct vl_checker *c);
 struct vl_error *vl_check_limits(struct vl_checker *c);
 struct vl_error *vl_check_taints(struct vl_checker *c);
+/* reports.c: the same of the marked rows of other tables. */
+struct vl_error *vl_check_calls(struct vl_checker *c);
+struct vl_error *vl_check_image(struct vl_checker *c);
+struct vl_error *vl_check_processes(struct vl_checker *c);
+struct vl_error *vl_check_modules(struct vl_checker *c);
+struct vl_error *vl_check_sockets(struct vl_checker *c);
+/* The cell of @t in @row and the column named @column, as text in @buf; NULL: it is empty. */
+const char *vl_check_cell(const struct vl_table *t, size_t row, const char *column, char *buf,
+			  size_t size);
 /* Are processes hidden from programs by what is mounted over their directories? */
 struct vl_error *vl_check_mounts(struct vl_checker *c);
 
