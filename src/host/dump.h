@@ -66,6 +66,11 @@ void vl_dump_run_id(const struct stat *st, char ret[VL_RUN_ID]);
  */
 struct vl_error *vl_dump_set_choice(struct vl_target *t, const char *choice);
 
+/* The hint for a file that may be cut short. */
+#define VL_DUMP_AGAIN \
+	"is it still being written? Else was the disk full? Make it again: vlens dump GUEST FILE"
+/* Does @fd begin like a file that users mistake for a dump? */
+bool vl_dump_is_other(int fd);
 /* The error for a file that is not a dump: what it is, if its first bytes tell. */
 struct vl_error *vl_dump_unknown(int fd) __attribute__((returns_nonnull));
 /* The error for a cut file; @need 0: its headers are cut off, so the full size is not known. */
