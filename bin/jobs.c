@@ -64,6 +64,7 @@ void view_jobs_free(struct view_job *jobs, size_t nr)
 		vl_error_destroy(jobs[i].err);
 		vl_guest_leave(jobs[i].guest);
 		free((char *)jobs[i].spec);
+		free(jobs[i].label);
 		view_forget(&jobs[i]);
 	}
 	free(jobs);
@@ -100,6 +101,25 @@ void view_each(struct view_job *jobs, size_t nr, void (*fn)(void *ctx, struct vi
 	work(&p);
 	while (n)
 		pthread_join(threads[--n], NULL);
+}
+
+void view_labels(struct view_job *jobs, size_t nr)
+{
+	struct vl_host_label *labels = calloc(nr + 1, sizeof(*labels));
+
+	for (size_t i = 0; labels && i < nr; i++)
+		labels[i] = (struct vl_host_label){ .spec = jobs[i].spec, .pid = jobs[i].pid };
+	if (labels)
+		vl_host_labels(labels, nr);
+	for (size_t i = 0; labels && i < nr; i++)
+		if (labels[i].name[0])
+			jobs[i].label = strdup(labels[i].name);
+	free(labels);
+}
+
+const char *view_name(const struct view_job *job)
+{
+	return job->label ? job->label : job->spec;
 }
 
 void view_note(struct view_job *job, struct vl_guest *g)

@@ -132,6 +132,7 @@ static void look(void *ctx, struct view_job *job)
 		job->err = place.typed ? show_typed(p, g, &place, job->spec, r) :
 					 show_bytes(p, g, &place, job->spec, r);
 	job->look_ns = vl_now_ns() - begin;
+	job->pid = g ? vl_guest_pid(g) : 0;
 	if (g && p->request->stats)
 		view_note(job, g);
 	view_end(job, g);
@@ -187,14 +188,23 @@ static int run(struct peek *p)
 	p->many = nr > 1 || p->request->all;
 	if (results)
 		view_each(jobs, nr, look, p);
+	if (p->request->json || p->many)
+		view_labels(jobs, nr);
 	for (size_t i = 0; results && i < nr; i++) {
 		/* A place that could not be read is left out. */
-		if (jobs[i].err)
+		if (jobs[i].err) {
 			json_object_put(results[i].object);
-		else if (results[i].object)
+		} else if (results[i].object) {
+			/* In place of the spec. */
+			json_object_object_add(
+				results[i].object, "guest",
+				show_json_text(view_name(&jobs[i]), strlen(view_name(&jobs[i]))));
 			json_object_array_add(list, results[i].object);
+		}
 		if (p->many && !p->request->json && results[i].len) {
-			print_clean(stdout, jobs[i].spec, strlen(jobs[i].spec), false, NULL);
+			const char *name = view_name(&jobs[i]);
+
+			print_clean(stdout, name, strlen(name), false, NULL);
 			puts(":");
 		}
 		if (p->many && results[i].text)

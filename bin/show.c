@@ -173,6 +173,15 @@ static size_t place_of(const struct show *s, int index)
 	return i;
 }
 
+bool show_has_guest(const struct show *s)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < s->nr_keys; i++)
+		found = found || s->keys[i].index == SHOW_GUEST;
+	return found || place_of(s, SHOW_GUEST) < s->nr_shown;
+}
+
 bool show_insert(struct show *s, size_t at, int index)
 {
 	struct show_column added;
@@ -276,13 +285,29 @@ json_object *show_json_text(const char *text, size_t len)
 /* Numbers beyond that are strings: many readers of JSON keep a number as a double. */
 #define EXACT (1LL << 53)
 
-static json_object *cell_json(const struct vl_table *t, const struct vl_cell *c)
+static json_object *list_json(const char *items, size_t len)
+{
+	json_object *list = json_object_new_array();
+
+	while (len) {
+		size_t n = strnlen(items, len), taken = n < len ? n + 1 : n;
+
+		json_object_array_add(list, show_json_text(items, n));
+		items += taken;
+		len -= taken;
+	}
+	return list;
+}
+
+static json_object *cell_json(const struct vl_table *t, const struct vl_column *column,
+			      const struct vl_cell *c)
 {
 	char buf[VL_CELL_TEXT_MAX];
 
 	switch (c->kind) {
 	case VL_CELL_TEXT:
-		return show_json_text(vl_table_bytes(t, c), c->text.len);
+		return column->list ? list_json(vl_table_bytes(t, c), c->text.len) :
+				      show_json_text(vl_table_bytes(t, c), c->text.len);
 	case VL_CELL_INT:
 		if (c->i >= -EXACT && c->i <= EXACT)
 			return json_object_new_int64(c->i);
@@ -296,6 +321,9 @@ static json_object *cell_json(const struct vl_table *t, const struct vl_cell *c)
 	case VL_CELL_TENTHS:
 		vl_cell_format(c, buf);
 		return json_object_new_double_s((double)c->i / 10, buf);
+	case VL_CELL_HUNDREDTHS:
+		vl_cell_format(c, buf);
+		return json_object_new_double_s((double)c->u / 100, buf);
 	case VL_CELL_BOOL:
 		return json_object_new_boolean(c->u != 0);
 	case VL_CELL_SECONDS:
@@ -316,7 +344,8 @@ void show_json_head(json_object *o, const struct show_part *part)
 	if (*part->guest) {
 		json_object_object_add(o, "guest",
 				       show_json_text(part->guest, strlen(part->guest)));
-		json_object_object_add(o, "timestamp", part->at_ns ? cell_json(NULL, &at) : NULL);
+		json_object_object_add(o, "timestamp",
+				       part->at_ns ? cell_json(NULL, NULL, &at) : NULL);
 	}
 	json_object_object_add(o, "schema", json_object_new_int(SHOW_SCHEMA));
 }
@@ -337,9 +366,9 @@ static void row_json(json_object *o, const struct show *s, const struct row *r)
 		key[n] = '\0';
 		json_object_object_add(
 			o, key,
-			index == SHOW_GUEST ?
-				show_json_text(guest, strlen(guest)) :
-				cell_json(t, vl_table_cell(t, r->index, (size_t)index)));
+			index == SHOW_GUEST ? show_json_text(guest, strlen(guest)) :
+					      cell_json(t, &s->columns[index],
+							vl_table_cell(t, r->index, (size_t)index)));
 	}
 }
 
@@ -498,6 +527,24 @@ static char *clean_text(const char *text, size_t len)
 	return fclose(f) ? NULL : buf;
 }
 
+/* The items with commas between; "-": there are none. */
+static char *list_text(const char *items, size_t len)
+{
+	char *joined, *clean;
+
+	if (!len)
+		return strdup("-");
+	joined = malloc(len);
+	if (!joined)
+		return NULL;
+	for (size_t i = 0; i < len; i++)
+		joined[i] = items[i] ? items[i] : ',';
+	/* The last item has a NUL, too. */
+	clean = clean_text(joined, items[len - 1] ? len : len - 1);
+	free(joined);
+	return clean;
+}
+
 static char *cell_text(const struct show *s, const struct row *r, size_t i)
 {
 	const struct vl_table *t = r->part->table;
@@ -507,6 +554,8 @@ static char *cell_text(const struct show *s, const struct row *r, size_t i)
 	if (s->shown[i].index == SHOW_GUEST)
 		return clean_text(r->part->guest, strlen(r->part->guest));
 	c = vl_table_cell(t, r->index, (size_t)s->shown[i].index);
+	if (c->kind == VL_CELL_TEXT && s->columns[s->shown[i].index].list)
+		return list_text(vl_table_bytes(t, c), c->text.len);
 	if (c->kind == VL_CELL_TEXT)
 		return clean_text(vl_table_bytes(t, c), c->text.len);
 	vl_cell_format(c, buf);

@@ -43,7 +43,7 @@ struct show_part {
  * The version of what rows of JSON mean. A key that is added does not change it; one that is
  * removed, or has another meaning, does.
  */
-#define SHOW_SCHEMA 1
+#define SHOW_SCHEMA 2
 
 /* Make @s ready for tables of @columns. */
 void show_init(struct show *s, const struct vl_column *columns);
@@ -63,6 +63,9 @@ void show_report_unknown(const struct show *s, const char *applet, int key, cons
  * @guests, the guest's name comes first. False: no memory.
  */
 bool show_default_columns(struct show *s, bool guests);
+
+/* Is the guest one of the columns or keys? */
+bool show_has_guest(const struct show *s);
 
 /*
  * Show the column @index of the table before the @at-th one that is shown. False: it is shown

@@ -86,6 +86,7 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 		job->err = r->diff ? vl_guest_diff(g, r->diff, t) : vl_guest_scan(g, r->scan, t);
 	job->look_ns = vl_now_ns() - start;
 	job->live = g && vl_guest_is_live(g);
+	job->pid = g ? vl_guest_pid(g) : 0;
 	job->moved = g ? vl_guest_moved(g) : 0;
 	if (g)
 		vl_guest_shortfall(g, &job->has_pages, &job->of_pages);
@@ -125,6 +126,7 @@ static void look_list(void *ctx, struct view_job *job)
 	job->err = vl_list_guest(job->spec, &r->request->scan, r->request->stats, job->result, &g);
 	job->attach_ns = vl_now_ns() - start;
 	job->live = g && vl_guest_is_live(g);
+	job->pid = g ? vl_guest_pid(g) : 0;
 	if (g && r->request->stats)
 		view_note(job, g);
 	view_end(job, g);
@@ -275,6 +277,10 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 	progress_begin(&progress, r->request->applet->name, nr == 1 ? jobs[0].spec : NULL, NULL);
 	view_each(jobs, nr, fn, r);
 	progress_end(&progress);
+	if (r->show.json || show_has_guest(&r->show))
+		view_labels(jobs, nr);
+	for (size_t i = 0; i < nr; i++)
+		parts[i].guest = view_name(&jobs[i]);
 	/* The time of a look at a file is not that of its content. */
 	for (size_t i = 0; i < nr; i++)
 		parts[i].at_ns = jobs[i].live ? jobs[i].at_ns : 0;

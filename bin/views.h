@@ -11,6 +11,8 @@
 /* One guest, and the result. */
 struct view_job {
 	const char *spec;
+	char *label; /* view_labels(): its one name on this host; NULL: `spec` */
+	pid_t pid;   /* of its hypervisor, for view_labels(); 0: not known */
 	struct vl_error *err;
 	struct vl_reader_stats stats; /* engine NULL: none was opened */
 	char *reason, *others;	      /* why this engine, why no other; malloc'ed */
@@ -38,6 +40,10 @@ void view_jobs_free(struct view_job *jobs, size_t nr);
 /* Call @fn for each job, several at a time. */
 void view_each(struct view_job *jobs, size_t nr, void (*fn)(void *ctx, struct view_job *job),
 	       void *ctx);
+
+/* Set the labels of the @nr @jobs; the name of a job. */
+void view_labels(struct view_job *jobs, size_t nr);
+const char *view_name(const struct view_job *job);
 
 /* Store the statistics of @g in @job, for --stats; drop them again. */
 void view_note(struct view_job *job, struct vl_guest *g);

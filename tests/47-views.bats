@@ -320,8 +320,8 @@ only_others_failed() {
 	assert_status 3
 	[[ ${#stderr_lines[@]} -eq 1 && $stderr == "vpslist: qemu:1: "* ]]
 	[[ ${lines[0]} == "GUEST "* ]]
-	grep -qE "^$(guest g61) +1 " <<<"$output"
-	grep -qE "^$(guest g7) +1 " <<<"$output"
+	grep -qE "^$(guest_label g61) +1 " <<<"$output"
+	grep -qE "^$(guest_label g7) +1 " <<<"$output"
 	run --separate-stderr vpidlist -J "$(guest g61)" "$(guest g7)"
 	assert_status 0
 	[[ $(jq -r '[.processes[].guest] | unique | length' <<<"$output") == 2 ]]
@@ -365,11 +365,11 @@ only_others_failed() {
 	run --separate-stderr vpidlist --all
 	only_others_failed vpidlist "$(guest g61)" "$(guest g7)"
 	[[ ${lines[0]} == "GUEST "*PID ]]
-	grep -qE "^$(guest g61) +1$" <<<"$output"
-	grep -qE "^$(guest g7) +1$" <<<"$output"
+	grep -qE "^$(guest_label g61) +1$" <<<"$output"
+	grep -qE "^$(guest_label g7) +1$" <<<"$output"
 	run --separate-stderr vpidlist --all -J
 	[[ $(jq "[.processes[] | select(.pid == 1 and
-		(.guest == \"$(guest g61)\" or .guest == \"$(guest g7)\"))] | length" <<<"$output") == 2 ]]
+		(.guest == \"$(guest_label g61)\" or .guest == \"$(guest_label g7)\"))] | length" <<<"$output") == 2 ]]
 }
 
 # ---- comparisons ------------------------------------------------------------
@@ -947,7 +947,7 @@ views() {
 	need_guest g61
 	run --separate-stderr vps --containers "$(guest g61)"
 	assert_status 0
-	assert_same "RUNTIME ID NAME PROCESSES RSS START PID COMM" "$output"
+	assert_same "RUNTIME ID NAME PROCESSES RSS_BYTES START PID COMM" "$output"
 	assert_same "" "$stderr"
 	assert_same "" "$(vps --containers --no-headers "$(guest g61)")"
 	assert_same 0 "$(vps --containers -J "$(guest g61)" | jq '.containers | length')"

@@ -48,14 +48,15 @@ whole() {
 		"$(vuname --json "$g" | jq -r '.kernels[0] | .sysname, .nodename, .release, .version, .machine')"
 	# The users of a module have no fixed order: lsmod has that of a directory.
 	assert_same "$(in_guest "$1" lsmod | awk 'NR > 1 { print $1, $2, $3, $4 ? $4 : "null" }' | users_sorted)" \
-		"$(vlsmod --json "$g" | jq -r '.modules[] | "\(.module) \(.size) \(.used) \(.by)"' | users_sorted)"
+		"$(vlsmod --json "$g" | jq -r '.modules[] | "\(.module) \(.size) \(.used) \(if .by == [] then null else .by | join(",") end)"' | users_sorted)"
 	in_guest "$1" 'free -b' >"$T/free"
 	vfree --json "$g" >"$T/json"
 	[[ $(jq '.memory | length' "$T/json") == 1 ]]
-	[[ $(jq '.memory[0].total' "$T/json") == "$(awk '/^Mem/ { print $2 }' "$T/free")" ]]
+	[[ $(jq '.memory[0].total_bytes' "$T/json") == "$(awk '/^Mem/ { print $2 }' "$T/free")" ]]
 	# The other values may differ by 4 MiB.
 	awk '/^Mem/ { print $3, $4, $5, $6, $7 } /^Swap/ { print $2, $3, $4 }' "$T/free" | tr '\n' ' ' >"$T/theirs"
-	jq -r '.memory[0] | [.used, .free, .shared, .cache, .available, .swap_total, .swap_used, .swap_free]
+	jq -r '.memory[0] | [.used_bytes, .free_bytes, .shared_bytes, .cache_bytes, .available_bytes,
+		.swap_total_bytes, .swap_used_bytes, .swap_free_bytes]
 		| join(" ")' "$T/json" | tr '\n' ' ' >"$T/ours"
 	paste -d ' ' "$T/theirs" "$T/ours" | awk '{
 		for (i = 1; i <= 8; i++) { d = $i - $(i + 8); if (d < -4194304 || d > 4194304) bad = 1 }
@@ -77,11 +78,11 @@ processes() {
 	in_guest "$1" 'ps -C sleeper -o pid=,ppid=,ruid=,s=,nlwp=,vsz=,rss=,comm=,args=' |
 		awk '{ $6 *= 1024; $7 *= 1024; print }' >"$T/theirs"
 	jq -r '.processes[] | select(.comm == "sleeper")
-		| "\(.pid) \(.ppid) \(.uid) \(.s) \(.threads) \(.vsz) \(.rss) \(.comm) \(.args)"' \
+		| "\(.pid) \(.ppid) \(.uid) \(.s) \(.threads) \(.vsz_bytes) \(.rss_bytes) \(.comm) \(.args)"' \
 		"$T/json" >"$T/ours"
 	[[ -s $T/theirs ]]
 	assert_same "$(<"$T/theirs")" "$(<"$T/ours")"
-	jq -e '.processes[] | select(.pid == 2) | .comm == "kthreadd" and .args == null and .rss == 0' "$T/json"
+	jq -e '.processes[] | select(.pid == 2) | .comm == "kthreadd" and .args == null and .rss_bytes == 0' "$T/json"
 	# Numbers are no strings in JSON.
 	[[ $(jq -r '[.processes[] | .pid, .start, .time | type] | unique[]' "$T/json") == number ]]
 }
@@ -198,7 +199,7 @@ RAW=(vps vlsmod vlsof vnetstat vfree vuname)
 		run --separate-stderr "$a" --json "$first" qemu:1 "$second"
 		assert_status 3
 		[[ ${#stderr_lines[@]} -eq 1 && $stderr == "$a: qemu:1: "* ]] || fail "$a: $stderr"
-		assert_same "$(printf '%s\n' "$first" "$second" | sort)" \
+		assert_same "$(printf '%s\n' "$(guest_label g61)" "$(guest_label g7)" | sort)" \
 			"$(jq -r '[.[][].guest] | unique[]' <<<"$output" | sort)"
 		run --separate-stderr "$a" -J qemu:1
 		assert_status 3
@@ -215,9 +216,48 @@ RAW=(vps vlsmod vlsof vnetstat vfree vuname)
 		run --separate-stderr "$a" --engine=vmst --json "$first"
 		[[ $status -ne 0 && -z $output && $stderr == *"vmst"* ]] || fail "$a: $stderr"
 	done
-	[[ $(vuname --json --all | jq --arg g "$second" '[.kernels[] | select(.guest == $g)] | length') == 1 ]]
+	[[ $(vuname --json --all | jq --arg g "$(guest_label g7)" '[.kernels[] | select(.guest == $g)] | length') == 1 ]]
 	[[ $(vnetstat --engine=imee --no-headers -o lport --sort -lport "$first" | head -n 1) -gt 4242 ]]
 }
+
+@test "a guest has one name, whatever it was called" {
+	need_guest g61
+	local g name
+	g=$(guest g61) name=$(guest_label g61)
+	assert_same "$name" "$(vuname -J "$g" | jq -r '.kernels[0].guest')"
+	assert_same "$name" "$(vlist -J "$g" | jq -r '.guests[0].guest')"
+	assert_same "$name" "$(vpeek -J "$g" init_task.comm | jq -r '.places[0].guest')"
+	assert_same "$name" "$(vtop -b -J -n 1 "$g" | jq -r '.guests[0].guest')"
+	assert_same "$name" "$(vwatch --json --duration 1 "$g" | head -n 1 | jq -r .guest)"
+	assert_same "$name" "$(vpidlist -o guest=,pid= "$g" | awk 'NR == 1 { print $1 }')"
+	assert_same "$name" "$(vuname -J "qmp:$VLENS_TEST_RUN/g61/qmp.sock" | jq -r '.kernels[0].guest')"
+	# That is the label of vlens export, which looks at the guests that it exports.
+	assert_same g61 "$(vlens export --once "$g" | sed -n 's/^vlens_guest_up{guest="\([^"]*\)"} 1$/\1/p')"
+	# Another QEMU of the same name: the name is no answer.
+	(exec -a qemu-system-x86_64 sh -c 'sleep 60; :' -name g61 -qmp unix:/no) 3>&- &
+	sleep 0.3
+	[[ $name != g61 ]] || assert_same g61 "$(vuname -J "$g" | jq -r '.kernels[0].guest')"
+	kill $!
+}
+
+@test "numbers up to 2^53, strings beyond, and lists" {
+	need_guest g61
+	local g
+	g=$(guest g61)
+	in_guest g61 'truncate -s 9007199254740992 /tmp/exact; truncate -s 9007199254740993 /tmp/beyond
+		(exec 5</tmp/exact 6</tmp/beyond; exec sleep 100000) </dev/null >/dev/null 2>&1 &'
+	eventually 30 sees_exact "$g"
+	assert_same '[["beyond","string","9007199254740993"],["exact","number","9007199254740992"]]' \
+		"$(vlsof -J "$g" | jq -c '[.files[] | select(.name | . == "/tmp/exact" or . == "/tmp/beyond") |
+			[(.name | sub("/tmp/"; "")), (.size | type), (.size | tostring)]] | sort')"
+	in_guest g61 'pkill -f "^sleep 100000"; rm -f /tmp/exact /tmp/beyond /run/json-state'
+	# Users of a module.
+	vlsmod -J "$g" | jq -e '.modules | all(.by | type == "array") and (map(select(.module == "llc"))[0].by | sort) == ["bridge", "stp"]' ||
+		fail "$(vlsmod -J "$g" | jq -c '.modules[] | [.module, .by]')"
+	assert_same "$(in_guest g61 lsmod | awk '$1 == "stp" { print $4 }')" \
+		"$(vlsmod --engine=imee --no-headers -o module,by "$g" | awk '$1 == "stp" { print $2 }')"
+}
+sees_exact() { vlsof -J "$1" | jq -e '.files[] | select(.name == "/tmp/beyond")' >/dev/null; }
 
 @test "a dump gives the same JSON as its guest" {
 	need_guest g7

@@ -59,7 +59,7 @@ row() {
 
 @test "containers: runtime, id, name, processes, memory and first process" {
 	local name group n rss first list
-	run --separate-stderr vps --containers --no-headers -o runtime,id,name,processes,pid,comm,rss "$g"
+	run --separate-stderr vps --containers --no-headers -o runtime,id,name,processes,pid,comm,rss_bytes "$g"
 	assert_status 0
 	list=$(awk '{ print $1, $2, $3, $4, $5, $6 }' <<<"$output")
 	for name in "docker 3f2a01234567 web:system.slice/docker-$ID.scope" \
@@ -213,11 +213,11 @@ namespace() { in_guest server "readlink /proc/\$(head -n 1 /sys/fs/cgroup/$1/cgr
 		run --separate-stderr $a -J "$g"
 		assert_status 0
 		after=$(($(date +%s) + 1))
-		jq -e --arg g "$g" --argjson from "$before" --argjson to "$after" \
-			'[.[][] | .guest == $g and .schema == 1 and .timestamp >= $from and .timestamp <= $to] |
+		jq -e --arg g "$(guest_label server)" --argjson from "$before" --argjson to "$after" \
+			'[.[][] | .guest == $g and .schema == 2 and .timestamp >= $from and .timestamp <= $to] |
 			length > 0 and all' <<<"$output" >/dev/null || fail "$a: ${output:0:300}"
 	done
-	jq -e '.guests[0] | .schema == 1 and .timestamp > 1000000000 and .guest != null and .cpus[0].user_seconds > 0' \
+	jq -e '.guests[0] | .schema == 2 and .timestamp > 1000000000 and .guest != null and .cpus[0].user_seconds > 0' \
 		<<<"$(vtop -b -J -n 1 "$g")" >/dev/null
 }
 
@@ -231,6 +231,7 @@ namespace() { in_guest server "readlink /proc/\$(head -n 1 /sys/fs/cgroup/$1/cgr
 	pid=$(in_guest server 'pgrep -xf "sleep 7777" | head -n 1')
 	start=$(in_guest server "date -d \"\$(ps -o lstart= -p $pid)\" +%s")
 	near "$start" "$(jq ".processes[] | select(.pid == $pid).started" <<<"$output")" 1.5
+	near "$start" "$(vpslist -J "$g" | jq ".processes[] | select(.pid == $pid).started")" 1.5
 	in_guest server 'pkill -f "^sleep 7000"'
 	jq -e '.processes[] | select(.comm == "kthreadd").args_truncated == null' <<<"$output"
 }

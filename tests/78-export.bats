@@ -48,7 +48,7 @@ value() { grep -m1 "^$1{.*${2:-}.*} " "$T/metrics" | sed 's/.*} //'; }
 	assert_same 0 "$(value vlens_guest_hidden_modules)"
 	assert_same "$(vlsmod "$G" | tail -n +2 | wc -l)" "$(value vlens_guest_modules)"
 	grep -q "release=\"$(vuname "$G" -r)\"" "$T/metrics"
-	assert_same "$(vfree -J -o total "$G" | jq '.memory[0].total')" "$(value node_memory_MemTotal_bytes)"
+	assert_same "$(vfree -J -o total_bytes "$G" | jq '.memory[0].total_bytes')" "$(value node_memory_MemTotal_bytes)"
 	assert_same "$(vpidlist --no-headers "$G" | wc -l)" "$(value node_processes_pids)"
 	# Time moves on between two looks.
 	boot=$(vcat "$G" /proc/stat | awk '$1 == "btime" { print $2 }')

@@ -162,11 +162,16 @@ static void add_tenths(json_object *o, const char *key, int32_t v)
 		add_fixed(o, key, (double)v / 10, 1);
 }
 
+static const char *name_of(const struct top_guest *g)
+{
+	return g->label.name[0] ? g->label.name : g->spec;
+}
+
 static json_object *processes_json(struct top *t, const struct top_guest *g)
 {
 	json_object *list = json_object_new_array();
 	struct vl_table table;
-	const struct show_part part = { .guest = g->spec, .table = &table };
+	const struct show_part part = { .guest = name_of(g), .table = &table };
 
 	vl_table_init(&table, vl_top_columns);
 	if (g->sample && top_list_make(&t->list, g->sample, &t->filter))
@@ -261,7 +266,7 @@ static json_object *guest_json(struct top *t, const struct top_guest *g)
 	char engine[32];
 
 	const struct show_part part = {
-		.guest = g->spec,
+		.guest = name_of(g),
 		.at_ns = g->state == TOP_DUMP ? 0 : vl_clock_ns(CLOCK_REALTIME),
 	};
 

@@ -104,6 +104,7 @@ static bool open_guest(struct top_guest *g)
 	};
 	enum top_state state = TOP_GONE;
 	struct vl_reader_stats stats;
+	struct vl_host_label label;
 	struct vl_error *err;
 
 	if (vl_now_ns() < g->retry_at)
@@ -135,7 +136,10 @@ static bool open_guest(struct top_guest *g)
 	g->moved_at = 0;
 	vl_guest_reader_stats(g->guest, &stats);
 	vl_guest_hang_up(g->guest);
+	label = (struct vl_host_label){ .spec = g->spec, .pid = vl_guest_pid(g->guest) };
+	vl_host_labels(&label, 1);
 	pthread_mutex_lock(&g->lock);
+	g->label = label;
 	memset(g->engine, 0, sizeof(g->engine));
 	strncpy(g->engine, stats.engine ? stats.engine : "none", sizeof(g->engine) - 1);
 	g->boots++;

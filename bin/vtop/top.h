@@ -40,6 +40,7 @@ struct top_detail {
 
 struct top_guest {
 	const char *spec;
+	struct vl_host_label label; /* its one name on this host, once it was open */
 	const struct vl_scan_options *scan;
 	int event_fd; /* written when something is new */
 	/* When to read the names of users. */

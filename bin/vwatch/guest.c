@@ -75,9 +75,17 @@ static struct vl_error *open_guest(struct watch_guest *g, bool anew)
 				    "name a guest that runs; vps shows the processes of a dump");
 	if (!err)
 		err = vl_guest_attach(g->guest, true);
-	if (!err)
-		vl_guest_hang_up(g->guest);
-	return err;
+	if (err)
+		return err;
+	vl_guest_hang_up(g->guest);
+	g->label = (struct vl_host_label){ .spec = g->spec, .pid = vl_guest_pid(g->guest) };
+	vl_host_labels(&g->label, 1);
+	return NULL;
+}
+
+const char *watch_name(const struct watch_guest *g)
+{
+	return g->label.name[0] ? g->label.name : g->spec;
 }
 
 static void nap(struct watch_guest *g, uint64_t ns)

@@ -88,7 +88,7 @@ static void put_guest(const struct watch_guest *g)
 {
 	if (g->watch->nr < 2)
 		return;
-	put_padded(g->spec, strlen(g->spec), false, NAME_WIDTH);
+	put_padded(watch_name(g), strlen(watch_name(g)), false, NAME_WIDTH);
 	putchar(' ');
 }
 
@@ -161,7 +161,7 @@ static json_object *begin_json(const struct watch_guest *g, uint64_t at_ns, cons
 	snprintf(buf, sizeof(buf), "%s.%06ldZ", day, ts.tv_nsec / 1000);
 	add_uint(o, "schema", SCHEMA);
 	add_text(o, "time", buf, strlen(buf));
-	add_text(o, "guest", g->spec, strlen(g->spec));
+	add_text(o, "guest", watch_name(g), strlen(watch_name(g)));
 	add_text(o, "event", word, strlen(word));
 	return o;
 }
@@ -253,7 +253,7 @@ void watch_print_state(struct watch_guest *g, const char *word, const char *text
 		put_stamp(g->watch, now);
 		put_guest(g);
 		printf("%-8s %7s %7s %6s ", word, "-", "-", "-");
-		put_padded(g->spec, strlen(g->spec), false, NAME_WIDTH);
+		put_padded(watch_name(g), strlen(watch_name(g)), false, NAME_WIDTH);
 		putchar(' ');
 		print_clean(stdout, text ? text : "", text ? strlen(text) : 0, false, NULL);
 		putchar('\n');

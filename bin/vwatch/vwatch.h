@@ -17,6 +17,7 @@
 struct watch_guest {
 	struct watch *watch;
 	const char *spec;
+	struct vl_host_label label; /* its name, once it was open */
 	pthread_t thread;
 	bool started;
 	atomic_bool done; /* the thread is about to end */
@@ -44,6 +45,9 @@ struct watch {
 bool watch_guest_start(struct watch_guest *g);
 /* The costs of all watches of @g, and what they can have missed. The thread must have ended. */
 struct vl_watch_figures watch_guest_figures(const struct watch_guest *g);
+
+/* The guest's one name on this host. */
+const char *watch_name(const struct watch_guest *g);
 
 /* ---- print.c ---- */
 

@@ -2,6 +2,7 @@
 /* The guests of this host and their names. */
 #include <string.h>
 
+#include "../base/array.h"
 #include "../base/suggest.h"
 #include "drivers.h"
 #include "internal.h"
@@ -114,6 +115,49 @@ void vl_host_guests_free(char **names, size_t nr)
 	for (size_t i = 0; names && i < nr; i++)
 		free(names[i]);
 	free(names);
+}
+
+struct known {
+	struct known_name {
+		pid_t pid;
+		char name[256];
+	} * all;
+	size_t nr, cap;
+};
+
+static void take_known(void *ctx, pid_t pid, const char *name)
+{
+	struct known *k = ctx;
+
+	if (!*name || !vl_grow(k->all, k->cap, k->nr, 16))
+		return;
+	k->all[k->nr].pid = pid;
+	snprintf(k->all[k->nr].name, sizeof(k->all[k->nr].name), "%s", name);
+	k->nr++;
+}
+
+void vl_host_labels(struct vl_host_label *of, size_t nr)
+{
+	struct known k = { .all = NULL };
+
+	vl_qemu_list(take_known, &k);
+	for (size_t i = 0; i < nr; i++) {
+		const pid_t pid = of[i].pid ? of[i].pid : vl_spec_pid(of[i].spec);
+		const struct known_name *own = NULL;
+		size_t same = 0;
+
+		of[i].name[0] = '\0';
+		for (size_t n = 0; pid && n < k.nr; n++)
+			if (k.all[n].pid == pid)
+				own = &k.all[n];
+		for (size_t n = 0; own && n < k.nr; n++)
+			same += !strcmp(k.all[n].name, own->name);
+		if (same == 1 && !vl_name_is_taken(own->name))
+			memcpy(of[i].name, own->name, sizeof(of[i].name));
+		else if (!strncmp(of[i].spec, "qmp:", 4) && pid)
+			snprintf(of[i].name, sizeof(of[i].name), "qemu:%d", (int)pid);
+	}
+	free(k.all);
 }
 
 struct vl_error *vl_name_unknown(struct vl_error *err, const char *spec, const char *uri)

@@ -199,6 +199,8 @@ vl_open_fn vl_libvirt_open, vl_qemu_open_name, vl_qemu_open, vl_qemu_open_socket
  */
 vl_open_fn vl_qemu_open_alone;
 void vl_qemu_list_names(void (*fn)(void *ctx, const char *name), void *ctx);
+/* Call @fn for each QEMU of this host that runs a machine. @name "": it has none. */
+void vl_qemu_list(void (*fn)(void *ctx, pid_t pid, const char *name), void *ctx);
 
 /* Open @spec by the drivers that take it. */
 struct vl_error *vl_driver_open(struct vl_target *t, const char *spec, const char *uri);

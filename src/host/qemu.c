@@ -235,6 +235,26 @@ static void take_named(void *ctx, pid_t pid, const struct vl_qemu_args *qa, bool
 		t->fn(t->ctx, qa->guest_name);
 }
 
+struct pid_name_taker {
+	void (*fn)(void *ctx, pid_t pid, const char *name);
+	void *ctx;
+};
+
+static void take_with_name(void *ctx, pid_t pid, const struct vl_qemu_args *qa, bool managed)
+{
+	const struct pid_name_taker *t = ctx;
+
+	(void)managed;
+	t->fn(t->ctx, pid, qa->guest_name);
+}
+
+void vl_qemu_list(void (*fn)(void *ctx, pid_t pid, const char *name), void *ctx)
+{
+	struct pid_name_taker t = { fn, ctx };
+
+	list_all(take_with_name, &t);
+}
+
 void vl_qemu_list_names(void (*fn)(void *ctx, const char *name), void *ctx)
 {
 	struct taker t = { fn, ctx };

@@ -150,6 +150,20 @@ void vl_host_guests_free(char **names, size_t nr);
  */
 struct vl_error *vl_host_guest_names(const char *uri, char ***ret, size_t *nr_ret);
 
+/* A guest's one name. */
+struct vl_host_label {
+	const char *spec; /* by which it was opened */
+	pid_t pid;	  /* vl_target_pid(); 0: that in the spec, if there is one */
+	char name[256];	  /* "": it is the spec */
+};
+
+/*
+ * Set the `name` of the @nr guests @of: that of its QEMU, if no other QEMU of this host has it and
+ * it can be a spec; else, of a socket, qemu:PID. So a guest has one name, whatever it was opened by. Takes a look at all
+ * processes of the host.
+ */
+void vl_host_labels(struct vl_host_label *of, size_t nr);
+
 /*
  * The @i-th of the prefixes of specs that are followed by the path of a file; NULL after the last.
  */

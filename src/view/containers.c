@@ -57,7 +57,7 @@ static const struct vl_column columns[] = {
 	[BOX_NAME] = { "NAME", VL_CELL_TEXT, true, .doc = "its name, else its own host name" },
 	[BOX_PROCESSES] = { "PROCESSES", VL_CELL_UINT, true, "number of its processes",
 			    IN(processes) },
-	[BOX_RSS] = { "RSS", VL_CELL_UINT, true,
+	[BOX_RSS] = { "RSS_BYTES", VL_CELL_UINT, true,
 		      "memory of its processes in RAM, in bytes; shared pages count for each",
 		      IN(rss) },
 	[BOX_START] = { "START", VL_CELL_SECONDS, true,

@@ -15,7 +15,6 @@
 #define MODULES_LEAST 0xffffffffa0000000UL
 #define MODULES_LAST 0xfffffffffeffffffUL
 #define PMD_SIZE (2UL << 20)
-#define USERS_TEXT 4096 /* room for the names of a module's users */
 
 void vl_module_space(struct vl_raw_guest *g, uint64_t *start_ret, uint64_t *last_ret)
 {
@@ -266,14 +265,15 @@ static const struct vl_column columns[] = {
 	[MOD_MODULE] = { "MODULE", VL_CELL_TEXT, true, .doc = "name of the module" },
 	[MOD_SIZE] = { "SIZE", VL_CELL_UINT, true, .doc = "of its memory, in bytes" },
 	[MOD_USED] = { "USED", VL_CELL_INT, true, .doc = "how many use it" },
-	[MOD_BY] = { "BY", VL_CELL_TEXT, true, .doc = "which modules do, with commas between" },
+	[MOD_BY] = { "BY", VL_CELL_TEXT, true, .doc = "which modules do (JSON: a list)",
+		     .list = true },
 	[MOD_STATE] = { "STATE", VL_CELL_TEXT, true, .doc = "live, coming, going, unformed" },
 	[MOD_TEXT] = { "ADDRESS", VL_CELL_HEX, true, .doc = "address of its text" },
 	[MOD_STRUCT] = { "STRUCT", VL_CELL_HEX, false, .doc = "address of its struct module" },
 	{ 0 },
 };
 
-/* Show the names of the modules that use @m, as far as they can be read. */
+/* Show the names of the modules that use @m, if they can be read. */
 static void show_users(struct vl_raw_guest *g, struct vl_table *t, const struct vl_module *m)
 {
 	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
@@ -284,26 +284,29 @@ static void show_users(struct vl_raw_guest *g, struct vl_table *t, const struct 
 		.node = vl_offset(l, VL_F_USE_USERS),
 		.stride = VL_MODULE_NAME,
 	};
-	char text[USERS_TEXT] = "";
+	struct vl_error *err;
 	size_t nr, len = 0;
+	char *text;
 
 	if (!vl_has(l, VL_F_MOD_USERS) ||
 	    vl_fields_add_through(&fs, VL_F_USE_USER, VL_F_MOD_NAME, 0, VL_MODULE_NAME) < 0)
 		return;
-	vl_error_destroy(vl_collect(g, &w, &fs, "the users of a module", &nr));
-	for (size_t i = 0; i < nr; i++) {
+	err = vl_collect(g, &w, &fs, "the users of a module", &nr);
+	text = malloc(nr * (VL_MODULE_NAME + 1) + 1);
+	t->full = t->full || !text;
+	for (size_t i = 0; text && i < nr; i++) {
 		const char *name = (const char *)w.records + i * VL_MODULE_NAME;
 		size_t n = strnlen(name, VL_MODULE_NAME);
 
-		if (!n || len + n + 2 > sizeof(text))
+		if (!n)
 			continue;
-		if (len)
-			text[len++] = ',';
 		memcpy(text + len, name, n);
 		len += n;
+		text[len++] = '\0';
 	}
-	if (len)
+	if (!vl_discard(err) && text)
 		vl_table_text(t, MOD_BY, text, len);
+	free(text);
 	free(w.records);
 }
 
@@ -324,8 +327,7 @@ static struct vl_error *run_modules(struct vl_raw_guest *g, struct vl_table *t)
 		vl_table_text(t, MOD_MODULE, m[i].name, strnlen(m[i].name, VL_MODULE_NAME));
 		vl_table_uint(t, MOD_SIZE, size);
 		vl_table_int(t, MOD_USED, m[i].refcnt ? m[i].refcnt - 1 : 0);
-		if (m[i].refcnt > 1)
-			show_users(g, t, &m[i]);
+		show_users(g, t, &m[i]);
 		vl_table_str(t, MOD_STATE, m[i].state < 4 ? states[m[i].state] : "?");
 		vl_table_uint(t, MOD_TEXT, m[i].areas[0].base);
 		vl_table_uint(t, MOD_STRUCT, m[i].module);

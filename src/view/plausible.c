@@ -30,22 +30,22 @@ static const struct limit {
 	{ "TIME", 0, 100 * YEAR_NS, false },
 	{ "UPTIME", 0, 100 * YEAR_NS, false },
 	/* Five levels of paging, include/asm/page_64_types.h. */
-	{ "VSZ", 0, 1L << 56, false },
+	{ "VSZ_BYTES", 0, 1L << 56, false },
 	/*
 	 * A page counts as often as it is mapped, a page of a memfd many times. So RAM is not a
 	 * limit.
 	 */
-	{ "RSS", 0, 1L << 56, false },
-	{ "TOTAL", 0, RAM_TIMES, true },
-	{ "USED", 0, RAM_TIMES, true },
-	{ "FREE", 0, RAM_TIMES, true },
-	{ "SHARED", 0, RAM_TIMES, true },
-	{ "CACHE", 0, RAM_TIMES, true },
-	{ "AVAILABLE", 0, RAM_TIMES, true },
+	{ "RSS_BYTES", 0, 1L << 56, false },
+	{ "TOTAL_BYTES", 0, RAM_TIMES, true },
+	{ "USED_BYTES", 0, RAM_TIMES, true },
+	{ "FREE_BYTES", 0, RAM_TIMES, true },
+	{ "SHARED_BYTES", 0, RAM_TIMES, true },
+	{ "CACHE_BYTES", 0, RAM_TIMES, true },
+	{ "AVAILABLE_BYTES", 0, RAM_TIMES, true },
 	/* No machine has 128 TiB of swap. */
-	{ "SWAP_TOTAL", 0, 1L << 47, false },
-	{ "SWAP_USED", 0, 1L << 47, false },
-	{ "SWAP_FREE", 0, 1L << 47, false },
+	{ "SWAP_TOTAL_BYTES", 0, 1L << 47, false },
+	{ "SWAP_USED_BYTES", 0, 1L << 47, false },
+	{ "SWAP_FREE_BYTES", 0, 1L << 47, false },
 	/* The load counts tasks, here in hundredths. */
 	{ "LOAD", 0, 100L * (4 << 20), false },
 };
@@ -99,7 +99,7 @@ struct vl_error *vl_plausible_table(struct vl_target *target, struct vl_table *t
 		const struct limit *l = limit_of(t->columns[k].name);
 		enum vl_cell_kind kind = t->columns[k].kind;
 
-		/* Addresses have no limit; USED of a module is not a size. */
+		/* Addresses have no limit. */
 		if (!l ||
 		    (kind != VL_CELL_INT && kind != VL_CELL_UINT && kind != VL_CELL_SECONDS) ||
 		    (l->of_ram && kind != VL_CELL_UINT))
@@ -123,9 +123,9 @@ struct vl_error *vl_plausible_totals(struct vl_target *target, struct vl_top_sam
 
 	if (!check(target, "UPTIME", (int64_t)sample->uptime, &err))
 		sample->uptime = 0;
-	if (!check(target, "TOTAL", (int64_t)sample->mem.total, &err))
+	if (!check(target, "TOTAL_BYTES", (int64_t)sample->mem.total, &err))
 		memset(&sample->mem, 0, sizeof(sample->mem));
-	if (!check(target, "SWAP_TOTAL", (int64_t)sample->swap.total, &err))
+	if (!check(target, "SWAP_TOTAL_BYTES", (int64_t)sample->swap.total, &err))
 		memset(&sample->swap, 0, sizeof(sample->swap));
 	for (size_t i = 0; i < 3; i++)
 		if (!check(target, "LOAD", sample->load[i], &err))
@@ -136,7 +136,7 @@ struct vl_error *vl_plausible_totals(struct vl_target *target, struct vl_top_sam
 struct vl_error *vl_plausible_tasks(struct vl_target *target, struct vl_top_sample *sample)
 {
 	const struct limit *pid = limit_of("PID"), *threads = limit_of("THREADS"),
-			   *start = limit_of("START"), *rss = limit_of("RSS");
+			   *start = limit_of("START"), *rss = limit_of("RSS_BYTES");
 	struct vl_error *err = NULL;
 	int64_t ram = ram_of(target);
 	size_t kept = 0;
@@ -149,7 +149,7 @@ struct vl_error *vl_plausible_tasks(struct vl_target *target, struct vl_top_samp
 		    (check(target, "PID", p->pid, &err) &&
 		     check(target, "THREADS", p->threads, &err) &&
 		     check(target, "START", (int64_t)p->start, &err) &&
-		     check(target, "RSS", (int64_t)p->res, &err)))
+		     check(target, "RSS_BYTES", (int64_t)p->res, &err)))
 			sample->tasks[kept++] = *p;
 	}
 	sample->nr_tasks = kept;

@@ -73,16 +73,17 @@ struct memory {
 #define IN(member) VL_IN(struct memory, member)
 
 static const struct vl_column mem_columns[] = {
-	{ "TOTAL", VL_CELL_UINT, true, "memory that the kernel manages, in bytes", IN(total) },
-	{ "USED", VL_CELL_UINT, true, "of that, what is not available", IN(used) },
-	{ "FREE", VL_CELL_UINT, true, "of that, what is not used for anything", IN(free) },
-	{ "SHARED", VL_CELL_UINT, true, "of that, in tmpfs and shared", IN(shared) },
-	{ "CACHE", VL_CELL_UINT, true, "buffers and cache, buff/cache of free(1)", IN(cache) },
-	{ "AVAILABLE", VL_CELL_UINT, true, "what programs could have without swapping, estimated",
-	  IN(available) },
-	{ "SWAP_TOTAL", VL_CELL_UINT, true, "swap space, in bytes", IN(swap_total) },
-	{ "SWAP_USED", VL_CELL_UINT, true, "of that, used", IN(swap_used) },
-	{ "SWAP_FREE", VL_CELL_UINT, true, "of that, free", IN(swap_free) },
+	{ "TOTAL_BYTES", VL_CELL_UINT, true, "memory that the kernel manages", IN(total) },
+	{ "USED_BYTES", VL_CELL_UINT, true, "of that, what is not available", IN(used) },
+	{ "FREE_BYTES", VL_CELL_UINT, true, "of that, what is not used for anything", IN(free) },
+	{ "SHARED_BYTES", VL_CELL_UINT, true, "of that, in tmpfs and shared", IN(shared) },
+	{ "CACHE_BYTES", VL_CELL_UINT, true, "buffers and cache, buff/cache of free(1)",
+	  IN(cache) },
+	{ "AVAILABLE_BYTES", VL_CELL_UINT, true,
+	  "what programs could have without swapping, estimated", IN(available) },
+	{ "SWAP_TOTAL_BYTES", VL_CELL_UINT, true, "swap space", IN(swap_total) },
+	{ "SWAP_USED_BYTES", VL_CELL_UINT, true, "of that, used", IN(swap_used) },
+	{ "SWAP_FREE_BYTES", VL_CELL_UINT, true, "of that, free", IN(swap_free) },
 	{ 0 },
 };
 

@@ -16,14 +16,15 @@
 #include "../error.h"
 
 enum vl_cell_kind {
-	VL_CELL_NONE,	 /* unknown or absent: "-", null */
-	VL_CELL_TEXT,	 /* any bytes, perhaps a guest's */
-	VL_CELL_INT,	 /* a signed number */
-	VL_CELL_UINT,	 /* an unsigned number */
-	VL_CELL_HEX,	 /* an address or a mask: "0x...", a string in JSON */
-	VL_CELL_BOOL,	 /* 1 or 0; true or false */
-	VL_CELL_TENTHS,	 /* a signed number of tenths: "12.3" */
-	VL_CELL_SECONDS, /* a time in nanoseconds, shown in seconds */
+	VL_CELL_NONE,	    /* unknown or absent: "-", null */
+	VL_CELL_TEXT,	    /* any bytes, perhaps a guest's */
+	VL_CELL_INT,	    /* a signed number */
+	VL_CELL_UINT,	    /* an unsigned number */
+	VL_CELL_HEX,	    /* an address or a mask: "0x...", a string in JSON */
+	VL_CELL_BOOL,	    /* 1 or 0; true or false */
+	VL_CELL_TENTHS,	    /* a signed number of tenths: "12.3" */
+	VL_CELL_SECONDS,    /* a time in nanoseconds, shown in seconds */
+	VL_CELL_HUNDREDTHS, /* an unsigned number of hundredths: "0.05" */
 };
 
 struct vl_column {
@@ -36,6 +37,11 @@ struct vl_column {
 	bool or_none; /* 0 or an empty text there is VL_CELL_NONE */
 	bool trusted; /* shown by default in a trusted run */
 	bool json;    /* shown by default in JSON */
+	/*
+	 * Its texts are lists: a NUL ends each item. Text shows commas between them, JSON has an
+	 * array. An empty text is an empty list.
+	 */
+	bool list;
 };
 
 struct vl_cell {

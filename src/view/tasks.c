@@ -36,6 +36,7 @@ struct task {
 	/* not read, but computed */
 	char letter;
 	int32_t nice;
+	uint64_t started; /* ns of the epoch; 0: not known */
 	bool kernel, overridden;
 };
 
@@ -80,7 +81,10 @@ static struct vl_error *show_tasks(struct vl_raw_guest *g, const struct vl_field
 	struct vl_error *err = vl_collect_tasks(g, &w, fs, &nr);
 	struct task *tasks = w.records;
 	struct vl_groups groups;
+	uint64_t booted = 0;
 
+	if (container && !vl_raw_guest_booted(g, &booted))
+		booted = 0;
 	vl_groups_init(&groups, g);
 	for (size_t i = 0; i < nr; i++) {
 		struct task *p = &tasks[i];
@@ -88,6 +92,7 @@ static struct vl_error *show_tasks(struct vl_raw_guest *g, const struct vl_field
 		p->letter = vl_task_letter(p->state | (uint32_t)p->state_long, p->exit_state);
 		p->nice = p->static_prio - DEFAULT_PRIO;
 		p->kernel = p->flags & PF_KTHREAD;
+		p->started = booted ? booted + p->start : 0;
 		p->overridden = p->cred != p->real_cred;
 		vl_table_record(t, p);
 		if (container)
@@ -148,6 +153,8 @@ static const struct vl_column ps_columns[] = {
 	  .or_none = true },
 	{ "MNTNS", VL_CELL_UINT, false, "number of its mount namespace", IN(mntns),
 	  .or_none = true },
+	{ "STARTED", VL_CELL_SECONDS, false, "when it started, seconds of the epoch (JSON: always)",
+	  IN(started), .or_none = true, .json = true },
 	{ 0 },
 };
 

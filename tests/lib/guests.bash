@@ -96,6 +96,13 @@ is_domain() { [[ $(<"$VLENS_TEST_RUN/$1/via") == libvirt ]]; }
 # The name of a test guest for the tools.
 guest() { if is_domain "$1"; then echo "$1"; else printf 'qemu:%s\n' "$(guest_pid "$1")"; fi; }
 
+# guest_label NAME: its one name, as JSON has it: its own, if no other QEMU here has that name.
+guest_label() {
+	local same
+	same=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -A1 -x -e -name | grep -cE "^(guest=)?$1(,|\$)")
+	if [[ $same -eq 1 ]]; then echo "$1"; else guest "$1"; fi
+}
+
 # factory_pid NAME WHAT: the PID in the guest of the factory's process WHAT.
 factory_pid() { in_guest "$1" "sed -n 's/^$2 //p' /run/factory/pids"; }
 
