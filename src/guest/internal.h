@@ -244,6 +244,12 @@ bool vl_broker_is_old(const struct vl_guest *g);
 struct vl_error *vl_broker_ready(struct vl_guest *g, bool need_attach);
 /* Ask @m. The error is the worker's answer, or that it has died: then g->box is NULL. */
 struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns);
+/*
+ * Pin the calling thread and the worker to one CPU, if the worker must ask for the guest's memory.
+ * True: it is done, and vl_guest_leave_cpu() undoes it, by *@old_ret. (onecpu.c)
+ */
+bool vl_guest_join_cpu(struct vl_guest *g, cpu_set_t *old_ret);
+void vl_guest_leave_cpu(struct vl_guest *g, const cpu_set_t *old);
 /* A clock: that of vl_now_ns() without the worker's waits for the file of a dump. */
 uint64_t vl_broker_work_ns(const struct vl_guest *g);
 /* Some of the questions that were asked ahead since @start, of that clock, got no answer. */

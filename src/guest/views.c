@@ -96,10 +96,15 @@ struct vl_error *vl_views_ask(struct vl_guest *g, struct vl_message *m, uint64_t
 			      struct vl_parcel *p)
 {
 	struct vl_error *said, *err;
+	cpu_set_t old;
+	bool joined;
 
 	if (!g->box)
 		return vl_error_new(VL_ERR_ARG, NOT_ATTACHED);
+	joined = vl_guest_join_cpu(g, &old);
 	said = vl_broker_ask(g, m, timeout_ns);
+	if (joined)
+		vl_guest_leave_cpu(g, &old);
 	if (!g->box)
 		return said;
 	err = fetch(g, m->value[1], p);
