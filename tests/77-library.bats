@@ -66,8 +66,9 @@ tool() {
 	esac
 	columns=$(vlens complete columns "${words[0]}" | paste -sd ,)
 	[[ $1 != container ]] ||
-		columns=runtime,name,processes,rss,start,pid,comm,pod,unit,full_id,cgroup,netns
-	"${words[@]}" --json -o "$columns" "$2" | jq -cS '.[][] | del(.guest, .timestamp, .schema)' | sort
+		columns=runtime,name,processes,rss_bytes,start,pid,comm,pod,unit,full_id,cgroup,netns
+	"${words[@]}" --json -o "$columns" "$2" |
+		jq -cS '.[][] | del(.guest, .timestamp, .schema) | if .by then .by |= join(",") else . end' | sort
 }
 
 # library KIND FILE: the rows of that kind in the output of the program.
@@ -111,7 +112,7 @@ of_guest() {
 @test "items of a running guest: memory" {
 	# Its free memory moves, and its total does not.
 	local total
-	total=$("$T/items" "$(guest server)" | jq 'select(.kind == "memory").total')
+	total=$("$T/items" "$(guest server)" | jq 'select(.kind == "memory").total_bytes')
 	assert_same "$(in_guest server 'free -b' | awk '/^Mem/ { print $2 }')" "$total"
 }
 

@@ -31,8 +31,8 @@ static const struct vl_item_member process_members[] = {
 	[VL_PROCESS_INFO_STARTED] = UINT("STARTED", PROCESS, started_ns),
 	[VL_PROCESS_INFO_CPU] = UINT("TIME", PROCESS, cpu_ns),
 	[VL_PROCESS_INFO_THREADS] = INT("THREADS", PROCESS, threads),
-	[VL_PROCESS_INFO_VSZ] = UINT("VSZ", PROCESS, vsz),
-	[VL_PROCESS_INFO_RSS] = UINT("RSS", PROCESS, rss),
+	[VL_PROCESS_INFO_VSZ] = UINT("VSZ_BYTES", PROCESS, vsz),
+	[VL_PROCESS_INFO_RSS] = UINT("RSS_BYTES", PROCESS, rss),
 	[VL_PROCESS_INFO_COMM] = TEXT("COMM", PROCESS, comm),
 	[VL_PROCESS_INFO_ARGS] = TEXT("ARGS", PROCESS, args),
 	[VL_PROCESS_INFO_ARGS_CUT] = UINT("ARGS_TRUNCATED", PROCESS, args_cut),
@@ -103,15 +103,15 @@ static const struct vl_item_member file_members[] = {
 
 #define MEMORY vl_memory_info
 static const struct vl_item_member memory_members[] = {
-	[VL_MEMORY_INFO_TOTAL] = UINT("TOTAL", MEMORY, total),
-	[VL_MEMORY_INFO_USED] = UINT("USED", MEMORY, used),
-	[VL_MEMORY_INFO_FREE] = UINT("FREE", MEMORY, free),
-	[VL_MEMORY_INFO_SHARED] = UINT("SHARED", MEMORY, shared),
-	[VL_MEMORY_INFO_CACHE] = UINT("CACHE", MEMORY, cache),
-	[VL_MEMORY_INFO_AVAILABLE] = UINT("AVAILABLE", MEMORY, available),
-	[VL_MEMORY_INFO_SWAP_TOTAL] = UINT("SWAP_TOTAL", MEMORY, swap_total),
-	[VL_MEMORY_INFO_SWAP_USED] = UINT("SWAP_USED", MEMORY, swap_used),
-	[VL_MEMORY_INFO_SWAP_FREE] = UINT("SWAP_FREE", MEMORY, swap_free),
+	[VL_MEMORY_INFO_TOTAL] = UINT("TOTAL_BYTES", MEMORY, total),
+	[VL_MEMORY_INFO_USED] = UINT("USED_BYTES", MEMORY, used),
+	[VL_MEMORY_INFO_FREE] = UINT("FREE_BYTES", MEMORY, free),
+	[VL_MEMORY_INFO_SHARED] = UINT("SHARED_BYTES", MEMORY, shared),
+	[VL_MEMORY_INFO_CACHE] = UINT("CACHE_BYTES", MEMORY, cache),
+	[VL_MEMORY_INFO_AVAILABLE] = UINT("AVAILABLE_BYTES", MEMORY, available),
+	[VL_MEMORY_INFO_SWAP_TOTAL] = UINT("SWAP_TOTAL_BYTES", MEMORY, swap_total),
+	[VL_MEMORY_INFO_SWAP_USED] = UINT("SWAP_USED_BYTES", MEMORY, swap_used),
+	[VL_MEMORY_INFO_SWAP_FREE] = UINT("SWAP_FREE_BYTES", MEMORY, swap_free),
 };
 
 #define CONTAINER vl_container_info
@@ -120,7 +120,7 @@ static const struct vl_item_member container_members[] = {
 	[VL_CONTAINER_INFO_ID] = TEXT("FULL_ID", CONTAINER, id),
 	[VL_CONTAINER_INFO_NAME] = TEXT("NAME", CONTAINER, name),
 	[VL_CONTAINER_INFO_PROCESSES] = UINT("PROCESSES", CONTAINER, processes),
-	[VL_CONTAINER_INFO_RSS] = UINT("RSS", CONTAINER, rss),
+	[VL_CONTAINER_INFO_RSS] = UINT("RSS_BYTES", CONTAINER, rss),
 	[VL_CONTAINER_INFO_START] = UINT("START", CONTAINER, start_ns),
 	[VL_CONTAINER_INFO_PID] = INT("PID", CONTAINER, pid),
 	[VL_CONTAINER_INFO_COMM] = TEXT("COMM", CONTAINER, comm),
@@ -170,6 +170,16 @@ static bool put_number(unsigned char *record, const struct vl_item_member *m,
 	return true;
 }
 
+/* Copy a text to @to; of a list, with commas between its items. */
+static void copy_text(char *to, const struct vl_table *t, const struct vl_column *column,
+		      const struct vl_cell *c)
+{
+	memcpy(to, vl_table_bytes(t, c), c->text.len);
+	for (uint32_t i = 0; column->list && i < c->text.len; i++)
+		if (!to[i])
+			to[i] = i + 1 < c->text.len ? ',' : '\0';
+}
+
 /* Fill the record of row @row; *@text_at is where the next text goes. */
 static void fill(struct vl_items *items, const struct vl_item_form *form, const struct vl_table *t,
 		 const int *columns, size_t row, size_t *text_at)
@@ -191,7 +201,10 @@ static void fill(struct vl_items *items, const struct vl_item_form *form, const 
 		if (is_known && m->is_text) {
 			text.text = items->text + *text_at;
 			text.len = c->text.len;
-			memcpy(items->text + *text_at, vl_table_bytes(t, c), text.len);
+			/* The NUL of the last item ends the text. */
+			if (t->columns[columns[i]].list && text.len)
+				text.len--;
+			copy_text(items->text + *text_at, t, &t->columns[columns[i]], c);
 			*text_at += text.len + 1; /* calloc() made the NUL */
 		}
 		if (m->is_text)

@@ -83,8 +83,8 @@ static void put_seconds(bool has, const char *name, uint64_t ns)
 	M(seconds, STARTED, "started", started_ns) \
 	M(seconds, CPU, "time", cpu_ns) \
 	M(int, THREADS, "threads", threads) \
-	M(uint, VSZ, "vsz", vsz) \
-	M(uint, RSS, "rss", rss) \
+	M(uint, VSZ, "vsz_bytes", vsz) \
+	M(uint, RSS, "rss_bytes", rss) \
 	M(text, COMM, "comm", comm) \
 	M(text, ARGS, "args", args) \
 	M(bool, ARGS_CUT, "args_truncated", args_cut) \
@@ -143,21 +143,21 @@ static void put_seconds(bool has, const char *name, uint64_t ns)
 	M(hex, FILE, "file", file) \
 	M(hex, INODE, "inode", inode)
 #define MEMORY(M) \
-	M(uint, TOTAL, "total", total) \
-	M(uint, USED, "used", used) \
-	M(uint, FREE, "free", free) \
-	M(uint, SHARED, "shared", shared) \
-	M(uint, CACHE, "cache", cache) \
-	M(uint, AVAILABLE, "available", available) \
-	M(uint, SWAP_TOTAL, "swap_total", swap_total) \
-	M(uint, SWAP_USED, "swap_used", swap_used) \
-	M(uint, SWAP_FREE, "swap_free", swap_free)
+	M(uint, TOTAL, "total_bytes", total) \
+	M(uint, USED, "used_bytes", used) \
+	M(uint, FREE, "free_bytes", free) \
+	M(uint, SHARED, "shared_bytes", shared) \
+	M(uint, CACHE, "cache_bytes", cache) \
+	M(uint, AVAILABLE, "available_bytes", available) \
+	M(uint, SWAP_TOTAL, "swap_total_bytes", swap_total) \
+	M(uint, SWAP_USED, "swap_used_bytes", swap_used) \
+	M(uint, SWAP_FREE, "swap_free_bytes", swap_free)
 #define CONTAINER(M) \
 	M(text, RUNTIME, "runtime", runtime) \
 	M(text, ID, "full_id", id) \
 	M(text, NAME, "name", name) \
 	M(uint, PROCESSES, "processes", processes) \
-	M(uint, RSS, "rss", rss) \
+	M(uint, RSS, "rss_bytes", rss) \
 	M(seconds, START, "start", start_ns) \
 	M(int, PID, "pid", pid) \
 	M(text, COMM, "comm", comm) \

@@ -71,7 +71,7 @@ static void test_values(void)
 	vl_table_uint(&t, column(&t, "EUID"), 1UL << 32);
 	vl_table_int(&t, column(&t, "NICE"), -20);
 	vl_table_int(&t, column(&t, "PRI"), (int64_t)INT32_MIN - 1);
-	vl_table_uint(&t, column(&t, "RSS"), UINT64_MAX);
+	vl_table_uint(&t, column(&t, "RSS_BYTES"), UINT64_MAX);
 	vl_table_uint(&t, column(&t, "KTHREAD"), 256);
 	vl_table_text(&t, column(&t, "COMM"), "a\0b", 3);
 	vl_table_text(&t, column(&t, "ARGS"), "", 0);
