@@ -124,7 +124,7 @@ static bool wants_color(int color)
 static bool print(const struct request *r, const struct vl_doctor *d, int color)
 {
 	struct show_part part = { .guest = "", .table = d->table };
-	struct show s;
+	struct printer s;
 	bool ok = true;
 
 	if (!r->json) {

@@ -20,12 +20,12 @@
 #define GUEST_NAME "GUEST"
 #define SEPARATORS ", \t\n"
 
-void show_init(struct show *s, const struct vl_column *columns)
+void show_init(struct printer *s, const struct vl_column *columns)
 {
-	*s = (struct show){ .columns = columns };
+	*s = (struct printer){ .columns = columns };
 }
 
-void show_deinit(struct show *s)
+void show_deinit(struct printer *s)
 {
 	for (size_t i = 0; i < s->nr_shown; i++)
 		free(s->shown[i].header);
@@ -36,7 +36,7 @@ void show_deinit(struct show *s)
 
 /* ---- the options ---- */
 
-static bool add_column(struct show *s, int index, char *header, int width)
+static bool add_column(struct printer *s, int index, char *header, int width)
 {
 	struct show_column *more = reallocarray(s->shown, s->nr_shown + 1, sizeof(*more));
 
@@ -51,7 +51,7 @@ static bool add_column(struct show *s, int index, char *header, int width)
 }
 
 /* The column called @name; -2 when there is none. */
-static int find_column(const struct show *s, const char *name, size_t len)
+static int find_column(const struct printer *s, const char *name, size_t len)
 {
 	int i = vl_column_find(s->columns, name, len);
 
@@ -66,7 +66,7 @@ static bool bad(const char *word, size_t len, char **bad_ret)
 	return false;
 }
 
-static bool take_columns(struct show *s, const char *spec, char **bad_ret)
+static bool take_columns(struct printer *s, const char *spec, char **bad_ret)
 {
 	for (spec += strspn(spec, SEPARATORS); *spec; spec += strspn(spec, SEPARATORS)) {
 		size_t name = strcspn(spec, SEPARATORS "=:"), len = strcspn(spec, ",");
@@ -96,7 +96,7 @@ static bool take_columns(struct show *s, const char *spec, char **bad_ret)
 	return true;
 }
 
-static bool take_sort(struct show *s, const char *spec, char **bad_ret)
+static bool take_sort(struct printer *s, const char *spec, char **bad_ret)
 {
 	for (spec += strspn(spec, SEPARATORS); *spec; spec += strspn(spec, SEPARATORS)) {
 		size_t len = strcspn(spec, SEPARATORS), sign = *spec == '+' || *spec == '-';
@@ -114,7 +114,7 @@ static bool take_sort(struct show *s, const char *spec, char **bad_ret)
 }
 
 /* All names of columns, in @buf; those that have no room are left out. */
-static const char *name_columns(const struct show *s, char *buf, size_t size)
+static const char *name_columns(const struct printer *s, char *buf, size_t size)
 {
 	vl_append(buf, size, "guest");
 	for (const struct vl_column *c = s->columns; c->name; c++)
@@ -126,7 +126,7 @@ static const char *name_columns(const struct show *s, char *buf, size_t size)
 	return buf;
 }
 
-void show_report_unknown(const struct show *s, const char *applet, int key, const char *word)
+void show_report_unknown(const struct printer *s, const char *applet, int key, const char *word)
 {
 	char names[1024] = "";
 
@@ -135,7 +135,7 @@ void show_report_unknown(const struct show *s, const char *applet, int key, cons
 		     name_columns(s, names, sizeof(names)));
 }
 
-bool show_option(struct show *s, const char *applet, int key, const char *arg)
+bool show_option(struct printer *s, const char *applet, int key, const char *arg)
 {
 	char *word = NULL;
 	bool ok = true;
@@ -150,7 +150,7 @@ bool show_option(struct show *s, const char *applet, int key, const char *arg)
 	return ok;
 }
 
-bool show_default_columns(struct show *s, bool guests)
+bool show_default_columns(struct printer *s, bool guests)
 {
 	if (s->nr_shown)
 		return true;
@@ -164,7 +164,7 @@ bool show_default_columns(struct show *s, bool guests)
 	return true;
 }
 
-static size_t place_of(const struct show *s, int index)
+static size_t place_of(const struct printer *s, int index)
 {
 	size_t i = 0;
 
@@ -173,7 +173,7 @@ static size_t place_of(const struct show *s, int index)
 	return i;
 }
 
-bool show_has_guest(const struct show *s)
+bool show_has_guest(const struct printer *s)
 {
 	bool found = false;
 
@@ -182,7 +182,7 @@ bool show_has_guest(const struct show *s)
 	return found || place_of(s, SHOW_GUEST) < s->nr_shown;
 }
 
-bool show_insert(struct show *s, size_t at, int index)
+bool show_insert(struct printer *s, size_t at, int index)
 {
 	struct show_column added;
 
@@ -194,7 +194,7 @@ bool show_insert(struct show *s, size_t at, int index)
 	return true;
 }
 
-void show_remove(struct show *s, int index)
+void show_remove(struct printer *s, int index)
 {
 	size_t at = place_of(s, index);
 
@@ -216,7 +216,7 @@ struct row {
 static int compare_rows(const void *a, const void *b, void *ctx)
 {
 	const struct row *x = a, *y = b;
-	const struct show *s = ctx;
+	const struct printer *s = ctx;
 
 	for (size_t i = 0; i < s->nr_keys; i++) {
 		const struct show_key *k = &s->keys[i];
@@ -234,7 +234,7 @@ static int compare_rows(const void *a, const void *b, void *ctx)
 	return (x->order > y->order) - (x->order < y->order);
 }
 
-static struct row *all_rows(const struct show *s, const struct show_part *parts, size_t nr,
+static struct row *all_rows(const struct printer *s, const struct show_part *parts, size_t nr,
 			    size_t *nr_ret)
 {
 	struct row *rows;
@@ -350,7 +350,7 @@ void show_json_head(json_object *o, const struct show_part *part)
 	json_object_object_add(o, "schema", json_object_new_int(SHOW_SCHEMA));
 }
 
-static void row_json(json_object *o, const struct show *s, const struct row *r)
+static void row_json(json_object *o, const struct printer *s, const struct row *r)
 {
 	const struct vl_table *t = r->part->table;
 
@@ -372,7 +372,8 @@ static void row_json(json_object *o, const struct show *s, const struct row *r)
 	}
 }
 
-void show_json_row(const struct show *s, const struct show_part *part, size_t row, json_object *o)
+void show_json_row(const struct printer *s, const struct show_part *part, size_t row,
+		   json_object *o)
 {
 	row_json(o, s, &(struct row){ part, row, 0 });
 }
@@ -431,7 +432,8 @@ void show_json_line(json_object *o)
 	put_json(o, JSON_C_TO_STRING_PLAIN);
 }
 
-static void print_json(const struct show *s, const char *plural, const struct row *rows, size_t nr)
+static void print_json(const struct printer *s, const char *plural, const struct row *rows,
+		       size_t nr)
 {
 	json_object *top = json_object_new_object(), *list = json_object_new_array();
 
@@ -545,7 +547,7 @@ static char *list_text(const char *items, size_t len)
 	return clean;
 }
 
-static char *cell_text(const struct show *s, const struct row *r, size_t i)
+static char *cell_text(const struct printer *s, const struct row *r, size_t i)
 {
 	const struct vl_table *t = r->part->table;
 	char buf[VL_CELL_TEXT_MAX];
@@ -562,7 +564,7 @@ static char *cell_text(const struct show *s, const struct row *r, size_t i)
 	return strdup(buf);
 }
 
-static const char *header_of(const struct show *s, size_t i)
+static const char *header_of(const struct printer *s, size_t i)
 {
 	const struct show_column *c = &s->shown[i];
 
@@ -572,7 +574,7 @@ static const char *header_of(const struct show *s, size_t i)
 }
 
 /* Print one line: @texts, each padded to its width in @widths except the last. */
-static void print_line(const struct show *s, const char *const *texts, const size_t *widths,
+static void print_line(const struct printer *s, const char *const *texts, const size_t *widths,
 		       size_t room)
 {
 	size_t used = 0;
@@ -597,7 +599,7 @@ static void print_line(const struct show *s, const char *const *texts, const siz
 	putchar('\n');
 }
 
-static void print_text(const struct show *s, const struct row *rows, size_t nr)
+static void print_text(const struct printer *s, const struct row *rows, size_t nr)
 {
 	char **texts = calloc(nr * s->nr_shown + 1, sizeof(*texts));
 	size_t *widths = calloc(s->nr_shown + 1, sizeof(*widths)), room = line_width();
@@ -634,7 +636,8 @@ out:
 	free(headers);
 }
 
-void show_print(const struct show *s, const char *plural, const struct show_part *parts, size_t nr)
+void show_print(const struct printer *s, const char *plural, const struct show_part *parts,
+		size_t nr)
 {
 	size_t nr_rows;
 	struct row *rows = all_rows(s, parts, nr, &nr_rows);

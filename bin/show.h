@@ -21,7 +21,7 @@ struct show_key {
 	bool down;
 };
 
-struct show {
+struct printer {
 	const struct vl_column *columns;
 	struct show_column *shown;
 	size_t nr_shown;
@@ -46,37 +46,38 @@ struct show_part {
 #define SHOW_SCHEMA 2
 
 /* Make @s ready for tables of @columns. */
-void show_init(struct show *s, const struct vl_column *columns);
-void show_deinit(struct show *s);
+void show_init(struct printer *s, const struct vl_column *columns);
+void show_deinit(struct printer *s);
 
 /*
  * Take option @key with value @arg. -o: names separated by commas or blanks, each with an
  * optional =HEADER or :WIDTH. --sort: a list of [+-]name. --no-headers. False: a bad value,
  * which has been reported in the name of @applet.
  */
-bool show_option(struct show *s, const char *applet, int key, const char *arg);
+bool show_option(struct printer *s, const char *applet, int key, const char *arg);
 /* Report that @word, of -o or of an option to sort (@key), is no column, and which there are. */
-void show_report_unknown(const struct show *s, const char *applet, int key, const char *word);
+void show_report_unknown(const struct printer *s, const char *applet, int key, const char *word);
 
 /*
  * If no columns were asked for, take those of the view, for a trusted run if that is set; with
  * @guests, the guest's name comes first. False: no memory.
  */
-bool show_default_columns(struct show *s, bool guests);
+bool show_default_columns(struct printer *s, bool guests);
 
 /* Is the guest one of the columns or keys? */
-bool show_has_guest(const struct show *s);
+bool show_has_guest(const struct printer *s);
 
 /*
  * Show the column @index of the table before the @at-th one that is shown. False: it is shown
  * already, or there is no memory.
  */
-bool show_insert(struct show *s, size_t at, int index);
+bool show_insert(struct printer *s, size_t at, int index);
 /* Do not show the column @index any more. */
-void show_remove(struct show *s, int index);
+void show_remove(struct printer *s, int index);
 
 /* Print all rows of all @parts to stdout; in JSON under @plural. */
-void show_print(const struct show *s, const char *plural, const struct show_part *parts, size_t nr);
+void show_print(const struct printer *s, const char *plural, const struct show_part *parts,
+		size_t nr);
 
 /*
  * The columns that @text takes on a terminal; the number of its bytes that fit into @room columns.
@@ -89,7 +90,8 @@ size_t text_fitting(const char *text, size_t room);
  */
 void show_json_head(json_object *o, const struct show_part *part);
 /* Add the shown columns of a row to @o. */
-void show_json_row(const struct show *s, const struct show_part *part, size_t row, json_object *o);
+void show_json_row(const struct printer *s, const struct show_part *part, size_t row,
+		   json_object *o);
 
 /* A guest's text in JSON: what is not UTF-8 becomes \xNN. */
 json_object *show_json_text(const char *text, size_t len);

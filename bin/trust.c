@@ -141,7 +141,7 @@ static int store(struct request *r, const struct store_verb *v)
 	int status = STATUS_FAILED;
 	struct vl_error *err = NULL;
 	struct listing l = { .compared = !v->change };
-	struct show s;
+	struct printer s;
 
 	show_init(&s, list_columns);
 	if (!request_take(r, take, &s, &status))

@@ -30,7 +30,7 @@ const struct vl_column types_columns[] = {
 const char *const types_verbs[] = { "add", "list", "remove", NULL };
 
 struct types {
-	struct show show;
+	struct printer show;
 	struct vl_table table;
 	const char *build_id; /* of --build-id, or NULL */
 };

@@ -28,7 +28,7 @@ struct run {
 	const struct vl_diff *diff; /* NULL: the plain view */
 	const struct vl_column *columns;
 	const char *plural;
-	struct show show;
+	struct printer show;
 };
 
 static bool take(struct request *request, void *ctx, int key, char *arg)

@@ -14,7 +14,7 @@
 #include "base/number.h"
 #include "top.h"
 
-static void wait_answers(struct top *t)
+static void wait_answers(struct vtop *t)
 {
 	for (size_t i = 0; i < t->nr; i++) {
 		struct top_guest *g = &t->guests[i];
@@ -54,13 +54,13 @@ static void put_line(const struct top_line *l, size_t room)
 	putchar('\n');
 }
 
-static void print_clean_text(struct top *t, const char *text)
+static void print_clean_text(struct vtop *t, const char *text)
 {
 	top_clean(&t->text, text, strlen(text));
 	fputs(t->text.text ? t->text.text : "", stdout);
 }
 
-static void print_title(struct top *t, const struct top_guest *g)
+static void print_title(struct vtop *t, const struct top_guest *g)
 {
 	const struct vl_top_sample *s = g->sample;
 	char up[TOP_TEXT], name[TOP_TITLE];
@@ -113,7 +113,7 @@ static void print_totals(const struct vl_top_sample *s)
 	printf("Swap: %s total, %s free\n", a, b);
 }
 
-static void print_text(struct top *t, struct top_guest *g, size_t room)
+static void print_text(struct vtop *t, struct top_guest *g, size_t room)
 {
 	const struct vl_top_sample *s = g->sample;
 
@@ -167,7 +167,7 @@ static const char *name_of(const struct top_guest *g)
 	return g->label.name[0] ? g->label.name : g->spec;
 }
 
-static json_object *processes_json(struct top *t, const struct top_guest *g)
+static json_object *processes_json(struct vtop *t, const struct top_guest *g)
 {
 	json_object *list = json_object_new_array();
 	struct vl_table table;
@@ -189,7 +189,7 @@ static json_object *processes_json(struct top *t, const struct top_guest *g)
 }
 
 /* The sum of each group of the list that processes_json() made. */
-static json_object *sums_json(const struct top *t, const struct vl_top_sample *s)
+static json_object *sums_json(const struct vtop *t, const struct vl_top_sample *s)
 {
 	json_object *list = json_object_new_array();
 
@@ -260,7 +260,7 @@ static void add_totals(json_object *o, const struct vl_top_sample *s)
 	add_fixed(o, "read_us", (double)s->cost_ns / VL_NSEC_PER_USEC, 1);
 }
 
-static json_object *guest_json(struct top *t, const struct top_guest *g)
+static json_object *guest_json(struct vtop *t, const struct top_guest *g)
 {
 	json_object *o = json_object_new_object();
 	char engine[32];
@@ -286,7 +286,7 @@ static json_object *guest_json(struct top *t, const struct top_guest *g)
 /* ---- frames ---- */
 
 /* Report the error of a guest, once for each state. Returns whether it has one. */
-static bool report(struct top *t, struct top_guest *g, enum top_state *last)
+static bool report(struct vtop *t, struct top_guest *g, enum top_state *last)
 {
 	bool fresh = g->err && (g->state != *last || g->err->code == VL_ERR_CRASHED);
 
@@ -297,7 +297,7 @@ static bool report(struct top *t, struct top_guest *g, enum top_state *last)
 }
 
 /* A user that the guest does not have is an error, as in top. Returns whether it has the user. */
-static bool has_user(const struct top *t, const struct top_guest *g)
+static bool has_user(const struct vtop *t, const struct top_guest *g)
 {
 	const char *name = t->filter.user_name;
 	struct vl_error *err;
@@ -317,7 +317,7 @@ static bool has_user(const struct top *t, const struct top_guest *g)
 	return false;
 }
 
-static bool print_frame(struct top *t, uint64_t frame, enum top_state *states)
+static bool print_frame(struct vtop *t, uint64_t frame, enum top_state *states)
 {
 	json_object *top = NULL, *list = NULL;
 	size_t room = line_room();
@@ -349,7 +349,7 @@ static bool print_frame(struct top *t, uint64_t frame, enum top_state *states)
 	return !failed;
 }
 
-int top_batch(struct top *t)
+int top_batch(struct vtop *t)
 {
 	enum top_state *states = calloc(t->nr + 1, sizeof(*states));
 	bool good = true;

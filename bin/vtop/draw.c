@@ -7,7 +7,7 @@
 #include "../report.h"
 #include "screen.h"
 
-static void put_line(struct top *t, int y, const struct top_line *l, int attr)
+static void put_line(struct vtop *t, int y, const struct top_line *l, int attr)
 {
 	size_t skip = text_fitting(l->text, t->column_from);
 
@@ -18,7 +18,7 @@ static void put_line(struct top *t, int y, const struct top_line *l, int attr)
 	attrset(A_NORMAL);
 }
 
-static int attr_of_task(const struct top *t, const struct vl_top_task *p)
+static int attr_of_task(const struct vtop *t, const struct vl_top_task *p)
 {
 	if (p->kernel)
 		return t->colour ? COLOR_PAIR(TOP_CYAN) : A_DIM;
@@ -29,7 +29,7 @@ static int attr_of_task(const struct top *t, const struct vl_top_task *p)
 	return A_NORMAL;
 }
 
-static void draw_tasks(struct top *t, struct top_guest *g, int y, int end)
+static void draw_tasks(struct vtop *t, struct top_guest *g, int y, int end)
 {
 	const struct vl_top_sample *s = g->sample;
 
@@ -55,7 +55,7 @@ static void draw_tasks(struct top *t, struct top_guest *g, int y, int end)
 	}
 }
 
-static void draw_guests(struct top *t, int y, int end)
+static void draw_guests(struct vtop *t, int y, int end)
 {
 	struct top_line *l = &t->line;
 
@@ -80,7 +80,7 @@ static void draw_guests(struct top *t, int y, int end)
 	}
 }
 
-static void clip_scroll(struct top *t, size_t nr, size_t room)
+static void clip_scroll(struct vtop *t, size_t nr, size_t room)
 {
 	t->page = room ? room : 1;
 	t->scroll_max = nr > room ? nr - room : 0;
@@ -88,7 +88,7 @@ static void clip_scroll(struct top *t, size_t nr, size_t room)
 		t->scroll = t->scroll_max;
 }
 
-static void draw_help(struct top *t)
+static void draw_help(struct vtop *t)
 {
 	int room = LINES - 3;
 	size_t nr = 0;
@@ -108,7 +108,7 @@ static void draw_help(struct top *t)
 	attrset(A_NORMAL);
 }
 
-static void draw_detail(struct top *t, struct top_guest *g, int y, int end)
+static void draw_detail(struct vtop *t, struct top_guest *g, int y, int end)
 {
 	const struct top_detail *d = &g->detail;
 	size_t nr = 0, room = end > y ? (size_t)(end - y) : 0;
@@ -149,7 +149,7 @@ static void draw_detail(struct top *t, struct top_guest *g, int y, int end)
 	attrset(A_NORMAL);
 }
 
-static void draw_menu(struct top *t)
+static void draw_menu(struct vtop *t)
 {
 	const struct top_menu *m = &t->menu;
 	int room = LINES - 2;
@@ -171,7 +171,7 @@ static void draw_menu(struct top *t)
 	attrset(A_NORMAL);
 }
 
-void top_draw(struct top *t)
+void top_draw(struct vtop *t)
 {
 	struct top_guest *g = &t->guests[t->guest];
 	int y = 0, end = LINES - 1;

@@ -477,7 +477,7 @@ void top_guest_title(const struct top_guest *g, char *buf, size_t size)
 
 /* ---- all of them ---- */
 
-void top_ask(struct top *t)
+void top_ask(struct vtop *t)
 {
 	for (size_t i = 0; i < t->nr; i++)
 		if (t->batch || t->pane == TOP_GUESTS ||
@@ -485,7 +485,7 @@ void top_ask(struct top *t)
 			top_guest_ask(&t->guests[i]);
 }
 
-bool top_all_failed(struct top *t)
+bool top_all_failed(struct vtop *t)
 {
 	bool all = true;
 

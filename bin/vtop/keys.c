@@ -17,12 +17,12 @@
 
 /* ---- moving ---- */
 
-static struct top_guest *shown(struct top *t)
+static struct top_guest *shown(struct vtop *t)
 {
 	return &t->guests[t->guest];
 }
 
-static void act_move(struct top *t, int how)
+static void act_move(struct vtop *t, int how)
 {
 	switch (t->pane) {
 	case TOP_GUESTS:
@@ -38,7 +38,7 @@ static void act_move(struct top *t, int how)
 	}
 }
 
-static void act_shift(struct top *t, int by)
+static void act_shift(struct vtop *t, int by)
 {
 	if (by > 0)
 		t->column_from += (size_t)by;
@@ -48,19 +48,19 @@ static void act_shift(struct top *t, int by)
 
 /* ---- sorting ---- */
 
-static void act_sort(struct top *t, int column)
+static void act_sort(struct vtop *t, int column)
 {
 	top_sort_by(t, column);
 }
 
-static void act_invert(struct top *t, int arg)
+static void act_invert(struct vtop *t, int arg)
 {
 	(void)arg;
 	t->filter.down = !t->filter.down;
 }
 
 /* Sort by the next column to the left or right, as in top. */
-static void act_sort_beside(struct top *t, int by)
+static void act_sort_beside(struct vtop *t, int by)
 {
 	size_t nr = t->show.nr_shown, at = nr;
 
@@ -78,7 +78,7 @@ static void act_sort_beside(struct top *t, int by)
 
 /* ---- panes ---- */
 
-static void act_help(struct top *t, int arg)
+static void act_help(struct vtop *t, int arg)
 {
 	(void)arg;
 	if (t->pane == TOP_HELP)
@@ -88,7 +88,7 @@ static void act_help(struct top *t, int arg)
 	t->scroll = 0;
 }
 
-static void act_quit(struct top *t, int arg)
+static void act_quit(struct vtop *t, int arg)
 {
 	(void)arg;
 	if (t->pane == TOP_HELP)
@@ -97,7 +97,7 @@ static void act_quit(struct top *t, int arg)
 		t->quit = true;
 }
 
-static void act_back(struct top *t, int arg)
+static void act_back(struct vtop *t, int arg)
 {
 	(void)arg;
 	t->column_from = 0;
@@ -112,7 +112,7 @@ static void act_back(struct top *t, int arg)
 	}
 }
 
-static void act_enter(struct top *t, int arg)
+static void act_enter(struct vtop *t, int arg)
 {
 	struct top_guest *g;
 	int32_t pid = 0;
@@ -143,9 +143,9 @@ static void act_enter(struct top *t, int arg)
 
 /* ---- filters and forms ---- */
 
-static void act_group(struct top *t, int arg)
+static void act_group(struct vtop *t, int arg)
 {
-	struct show *s = &t->show;
+	struct printer *s = &t->show;
 
 	(void)arg;
 	t->filter.grouped = !t->filter.grouped;
@@ -158,7 +158,7 @@ static void act_group(struct top *t, int arg)
 	}
 }
 
-static void act_tree(struct top *t, int arg)
+static void act_tree(struct vtop *t, int arg)
 {
 	(void)arg;
 	t->filter.tree = !t->filter.tree;
@@ -170,19 +170,19 @@ static void act_tree(struct top *t, int arg)
 	}
 }
 
-static void act_kernel(struct top *t, int arg)
+static void act_kernel(struct vtop *t, int arg)
 {
 	(void)arg;
 	t->filter.hide_kernel = !t->filter.hide_kernel;
 }
 
-static void act_comm(struct top *t, int arg)
+static void act_comm(struct vtop *t, int arg)
 {
 	(void)arg;
 	t->comm = !t->comm;
 }
 
-static void act_follow(struct top *t, int arg)
+static void act_follow(struct vtop *t, int arg)
 {
 	struct top_guest *g = shown(t);
 
@@ -197,13 +197,13 @@ static void act_follow(struct top *t, int arg)
 		 t->follow ? "Following process %d" : "Following none", (int)t->follow);
 }
 
-static void act_ask(struct top *t, int arg)
+static void act_ask(struct vtop *t, int arg)
 {
 	(void)arg;
 	top_ask(t);
 }
 
-static void act_redraw(struct top *t, int arg)
+static void act_redraw(struct vtop *t, int arg)
 {
 	(void)arg;
 	(void)t;
@@ -215,7 +215,8 @@ static void act_redraw(struct top *t, int arg)
 static const struct key {
 	int codes[4];
 	unsigned panes;
-	void (*act)(struct top *t, int arg); /* NULL: no effect here, in top it changes something */
+	void (*act)(struct vtop *t,
+		    int arg); /* NULL: no effect here, in top it changes something */
 	int arg;
 	const char *name, *what; /* NULL: the row above has it in its help */
 } keys[] = {
@@ -305,7 +306,7 @@ static bool has_code(const struct key *k, int code)
 	return false;
 }
 
-void top_key(struct top *t, int key)
+void top_key(struct vtop *t, int key)
 {
 	t->message[0] = '\0';
 	if (t->prompt.title) {

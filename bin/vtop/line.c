@@ -77,7 +77,7 @@ static size_t width_of(const struct show_column *c, const struct vl_top_sample *
 	return (size_t)c->width > width ? (size_t)c->width : width;
 }
 
-static bool is_last(const struct top *t, size_t i)
+static bool is_last(const struct vtop *t, size_t i)
 {
 	return i + 1 == t->show.nr_shown;
 }
@@ -106,7 +106,7 @@ static const char *header_of(const struct show_column *c)
 	return c->header ? c->header : top_formats[c->index].header;
 }
 
-void top_line_header(const struct top *t, const struct vl_top_sample *s, struct top_line *l)
+void top_line_header(const struct vtop *t, const struct vl_top_sample *s, struct top_line *l)
 {
 	int x = 0;
 
@@ -126,7 +126,7 @@ void top_line_header(const struct top *t, const struct vl_top_sample *s, struct 
 	}
 }
 
-static void tree_prefix(const struct top *t, const struct top_item *item, struct top_line *l)
+static void tree_prefix(const struct vtop *t, const struct top_item *item, struct top_line *l)
 {
 	for (unsigned d = 1; d <= item->depth; d++) {
 		bool more = item->more >> d & 1, own = d == item->depth;
@@ -172,7 +172,7 @@ static void sum_cell(struct top_text *text, const struct vl_top_sample *s,
 	}
 }
 
-void top_line_item(struct top *t, const struct vl_top_sample *s, const struct top_item *item,
+void top_line_item(struct vtop *t, const struct vl_top_sample *s, const struct top_item *item,
 		   struct top_line *l)
 {
 	l->len = 0;

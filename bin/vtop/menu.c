@@ -7,21 +7,21 @@
 
 #include "screen.h"
 
-static struct top_guest *shown(struct top *t)
+static struct top_guest *shown(struct vtop *t)
 {
 	return &t->guests[t->guest];
 }
 
 /* ---- menus ---- */
 
-static void close_menu(struct top *t)
+static void close_menu(struct vtop *t)
 {
 	free(t->menu.items);
 	free(t->menu.values);
 	t->menu = (struct top_menu){ .title = NULL };
 }
 
-static bool open_menu(struct top *t, const char *title, size_t room,
+static bool open_menu(struct vtop *t, const char *title, size_t room,
 		      void (*take)(void *top, uint32_t value))
 {
 	t->menu = (struct top_menu){
@@ -42,7 +42,7 @@ static void take_sort(void *top, uint32_t value)
 	top_sort_by(top, (int)value);
 }
 
-void top_act_sort_menu(struct top *t, int arg)
+void top_act_sort_menu(struct vtop *t, int arg)
 {
 	struct top_menu *m = &t->menu;
 
@@ -62,7 +62,7 @@ void top_act_sort_menu(struct top *t, int arg)
 
 static void take_user(void *top, uint32_t value)
 {
-	struct top *t = top;
+	struct vtop *t = top;
 
 	t->filter.user = value;
 	t->filter.user_name = NULL;
@@ -76,7 +76,7 @@ static int compare_users(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-void top_act_user_menu(struct top *t, int arg)
+void top_act_user_menu(struct vtop *t, int arg)
 {
 	struct top_guest *g = shown(t);
 	struct top_menu *m = &t->menu;
@@ -112,7 +112,7 @@ void top_act_user_menu(struct top *t, int arg)
 	pthread_mutex_unlock(&g->lock);
 }
 
-void top_menu_key(struct top *t, int key)
+void top_menu_key(struct vtop *t, int key)
 {
 	struct top_menu *m = &t->menu;
 	uint32_t value;
@@ -155,7 +155,7 @@ void top_menu_key(struct top *t, int key)
 
 /* ---- the prompt ---- */
 
-static void find_from(struct top *t, size_t first)
+static void find_from(struct vtop *t, size_t first)
 {
 	struct top_guest *g = shown(t);
 	const struct vl_top_sample *s;
@@ -181,7 +181,7 @@ static void find_from(struct top *t, size_t first)
 
 static void searched(void *top, bool done)
 {
-	struct top *t = top;
+	struct vtop *t = top;
 
 	(void)done;
 	memcpy(t->search_text, t->prompt.text, sizeof(t->search_text));
@@ -190,7 +190,7 @@ static void searched(void *top, bool done)
 
 static void filtered(void *top, bool done)
 {
-	struct top *t = top;
+	struct vtop *t = top;
 
 	(void)done;
 	memcpy(t->filter_text, t->prompt.text, sizeof(t->filter_text));
@@ -198,7 +198,7 @@ static void filtered(void *top, bool done)
 	t->follow = 0;
 }
 
-static void open_prompt(struct top *t, const char *title, const char *text,
+static void open_prompt(struct vtop *t, const char *title, const char *text,
 			void (*changed)(void *top, bool done))
 {
 	t->prompt = (struct top_prompt){ .title = title, .changed = changed };
@@ -206,26 +206,26 @@ static void open_prompt(struct top *t, const char *title, const char *text,
 	memcpy(t->prompt.before, text, sizeof(t->prompt.before));
 }
 
-void top_act_search(struct top *t, int arg)
+void top_act_search(struct vtop *t, int arg)
 {
 	(void)arg;
 	memset(t->search_text, 0, sizeof(t->search_text));
 	open_prompt(t, "Search", t->search_text, searched);
 }
 
-void top_act_search_next(struct top *t, int arg)
+void top_act_search_next(struct vtop *t, int arg)
 {
 	(void)arg;
 	find_from(t, t->at + 1);
 }
 
-void top_act_filter(struct top *t, int arg)
+void top_act_filter(struct vtop *t, int arg)
 {
 	(void)arg;
 	open_prompt(t, "Filter", t->filter_text, filtered);
 }
 
-void top_prompt_key(struct top *t, int key)
+void top_prompt_key(struct vtop *t, int key)
 {
 	struct top_prompt *p = &t->prompt;
 	size_t len = strlen(p->text);

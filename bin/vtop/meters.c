@@ -13,7 +13,7 @@
 #define MOST_METERS 16
 #define LABEL 5
 
-static void put(struct top *t, int y, int x, int width, const char *text)
+static void put(struct vtop *t, int y, int x, int width, const char *text)
 {
 	top_put(t, y, x, width, text, strlen(text));
 }
@@ -25,7 +25,7 @@ struct part {
 };
 
 /* "Mem [|||||      312M/977M]", @width columns from @x. */
-static void meter(struct top *t, int y, int x, int width, const char *label,
+static void meter(struct vtop *t, int y, int x, int width, const char *label,
 		  const struct part *parts, size_t nr, const char *text)
 {
 	int inside = width - LABEL - 2, used = 0, len = (int)strlen(text);
@@ -53,7 +53,7 @@ static void meter(struct top *t, int y, int x, int width, const char *label,
 	attrset(A_NORMAL);
 }
 
-static void cpu_meter(struct top *t, int y, int x, int width, const char *label,
+static void cpu_meter(struct vtop *t, int y, int x, int width, const char *label,
 		      const int32_t use[VL_NR_USES], int32_t busy)
 {
 	static const short pairs[VL_NR_USES] = { TOP_GREEN, TOP_BLUE, TOP_RED, TOP_YELLOW,
@@ -68,7 +68,7 @@ static void cpu_meter(struct top *t, int y, int x, int width, const char *label,
 	meter(t, y, x, width, label, parts, VL_NR_USES, text);
 }
 
-static int draw_cpus(struct top *t, const struct vl_top_sample *s, int y)
+static int draw_cpus(struct vtop *t, const struct vl_top_sample *s, int y)
 {
 	size_t columns = s->nr_cpus > 8 ? 4 : s->nr_cpus > 1 ? 2 : 1, lines;
 	int width = COLS / (int)columns;
@@ -101,7 +101,7 @@ static int32_t share(uint64_t part, uint64_t whole)
 	return whole ? (int32_t)((double)part * 1000 / (double)whole) : 0;
 }
 
-static void draw_memory(struct top *t, const struct vl_top_sample *s, int y)
+static void draw_memory(struct vtop *t, const struct vl_top_sample *s, int y)
 {
 	uint64_t used = s->mem.total - s->mem.available, swap = s->swap.total - s->swap.free;
 	const struct part mem[] = {
@@ -124,7 +124,7 @@ static void draw_memory(struct top *t, const struct vl_top_sample *s, int y)
 	meter(t, y + 1, 0, COLS / 2, "Swp", swp, 1, text);
 }
 
-static void draw_counts(struct top *t, const struct vl_top_sample *s, int y)
+static void draw_counts(struct vtop *t, const struct vl_top_sample *s, int y)
 {
 	int x = COLS / 2 + 1;
 	char buf[160], up[TOP_TEXT];
@@ -139,7 +139,7 @@ static void draw_counts(struct top *t, const struct vl_top_sample *s, int y)
 }
 
 /* The guest, and the cost of reading it, which htop does not have. */
-static void draw_title(struct top *t, const struct top_guest *g, int y)
+static void draw_title(struct vtop *t, const struct top_guest *g, int y)
 {
 	const struct vl_top_sample *s = g->sample;
 	struct top_line *l = &t->line;
@@ -174,7 +174,7 @@ static void draw_title(struct top *t, const struct top_guest *g, int y)
 	attrset(A_NORMAL);
 }
 
-void top_draw_header(struct top *t, struct top_guest *g, int *y)
+void top_draw_header(struct vtop *t, struct top_guest *g, int *y)
 {
 	const struct vl_top_sample *s = g->sample;
 
@@ -206,7 +206,7 @@ static void padded(struct top_line *l, const char *text, size_t width)
 	top_line_printf(l, "%.*s%*s ", (int)fit, text, (int)(wide < width ? width - wide : 0), "");
 }
 
-void top_guest_line(struct top *t, const struct top_guest *g, struct top_line *l)
+void top_guest_line(struct vtop *t, const struct top_guest *g, struct top_line *l)
 {
 	const struct vl_top_sample *s = g->sample;
 	char name[TOP_TITLE], cpu[TOP_TEXT] = "-", mem[TOP_TEXT] = "-", up[TOP_TEXT] = "-";
@@ -238,7 +238,7 @@ void top_guest_line(struct top *t, const struct top_guest *g, struct top_line *l
 			(double)g->paused_ns / VL_NSEC_PER_MSEC);
 }
 
-void top_draw_summary(struct top *t, int *y)
+void top_draw_summary(struct vtop *t, int *y)
 {
 	size_t running = 0, tasks = 0;
 	uint64_t paused = 0, cost = 0;
@@ -266,7 +266,7 @@ void top_draw_summary(struct top *t, int *y)
 
 /* ---- the bottom line ---- */
 
-static void draw_keys(struct top *t)
+static void draw_keys(struct vtop *t)
 {
 	static const struct {
 		unsigned panes;
@@ -318,7 +318,7 @@ static void draw_keys(struct top *t)
 	}
 }
 
-void top_draw_bottom(struct top *t)
+void top_draw_bottom(struct vtop *t)
 {
 	int y = LINES - 1;
 

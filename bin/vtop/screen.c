@@ -21,7 +21,7 @@
 
 #define ESC_MS 50 /* the longest wait for the rest of an escape sequence */
 
-static void start_colours(struct top *t)
+static void start_colours(struct vtop *t)
 {
 	static const struct {
 		short pair, fg, bg;
@@ -48,7 +48,7 @@ static void start_colours(struct top *t)
 			  own && pairs[i].bg < 0 ? COLOR_BLACK : pairs[i].bg);
 }
 
-__attribute__((format(printf, 2, 0))) static void no_terminal(const struct top *t, const char *fmt,
+__attribute__((format(printf, 2, 0))) static void no_terminal(const struct vtop *t, const char *fmt,
 							      const char *what, const char *hint)
 {
 	_cleanup_error_ struct vl_error *err =
@@ -58,7 +58,7 @@ __attribute__((format(printf, 2, 0))) static void no_terminal(const struct top *
 }
 
 /* newterm(), because initscr() exits on an error. */
-static SCREEN *start_terminal(struct top *t)
+static SCREEN *start_terminal(struct vtop *t)
 {
 	const char *term = getenv("TERM"), *cup;
 	bool in = isatty(STDIN_FILENO);
@@ -96,7 +96,7 @@ static SCREEN *start_terminal(struct top *t)
 
 /* ---- the loop ---- */
 
-static void take_keys(struct top *t)
+static void take_keys(struct vtop *t)
 {
 	int key;
 
@@ -111,7 +111,7 @@ static void take_keys(struct top *t)
  * Wait for a key, a guest's answer or @until. Signals are let in here only, so
  * curses is never interrupted. Its own handlers serve Ctrl-Z and a new size.
  */
-static void wait_for(struct top *t, int signal_fd, uint64_t until)
+static void wait_for(struct vtop *t, int signal_fd, uint64_t until)
 {
 	struct pollfd fds[] = {
 		{ STDIN_FILENO, POLLIN, 0 },
@@ -139,7 +139,7 @@ static void wait_for(struct top *t, int signal_fd, uint64_t until)
 		t->quit = true;
 }
 
-static bool all_answered(struct top *t)
+static bool all_answered(struct vtop *t)
 {
 	bool all = true;
 
@@ -153,7 +153,7 @@ static bool all_answered(struct top *t)
 	return all;
 }
 
-static void loop(struct top *t, int signal_fd)
+static void loop(struct vtop *t, int signal_fd)
 {
 	uint64_t next = vl_now_ns(), frames = 0;
 	bool asked = false;
@@ -183,7 +183,7 @@ static void loop(struct top *t, int signal_fd)
 	}
 }
 
-int top_screen(struct top *t)
+int top_screen(struct vtop *t)
 {
 	SCREEN *screen = start_terminal(t);
 	sigset_t ends, held, old;

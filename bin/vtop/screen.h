@@ -19,13 +19,13 @@ enum {
 };
 
 /* Attributes made of these (paint.c). */
-int top_bar_attr(const struct top *t);
-int top_selected_attr(const struct top *t);
-int top_grey_attr(const struct top *t, bool grey);
+int top_bar_attr(const struct vtop *t);
+int top_selected_attr(const struct vtop *t);
+int top_grey_attr(const struct vtop *t, bool grey);
 
 /* The summary over all guests; the bottom line: keys, message or prompt (meters.c). */
-void top_draw_summary(struct top *t, int *y);
-void top_draw_bottom(struct top *t);
+void top_draw_summary(struct vtop *t, int *y);
+void top_draw_bottom(struct vtop *t);
 /* Moving in a list of @nr from @at, by pages of @page (select.c). */
 enum top_way {
 	TOP_UP,
@@ -36,19 +36,19 @@ enum top_way {
 	TOP_TO_END,
 };
 size_t top_moved(size_t at, size_t nr, size_t page, int way);
-void top_sort_by(struct top *t, int column);
+void top_sort_by(struct vtop *t, int column);
 
 /* Menus and prompts (menu.c): keys while one is open, and the actions that open them. */
 #define TOP_ESC 27
-void top_menu_key(struct top *t, int key);
-void top_prompt_key(struct top *t, int key);
-void top_act_sort_menu(struct top *t, int arg);
-void top_act_user_menu(struct top *t, int arg);
-void top_act_search(struct top *t, int arg);
-void top_act_search_next(struct top *t, int arg);
-void top_act_filter(struct top *t, int arg);
+void top_menu_key(struct vtop *t, int key);
+void top_prompt_key(struct vtop *t, int key);
+void top_act_sort_menu(struct vtop *t, int arg);
+void top_act_user_menu(struct vtop *t, int arg);
+void top_act_search(struct vtop *t, int arg);
+void top_act_search_next(struct vtop *t, int arg);
+void top_act_filter(struct vtop *t, int arg);
 /* Lines of the guests pane. */
 void top_guest_header(struct top_line *l);
-void top_guest_line(struct top *t, const struct top_guest *g, struct top_line *l);
+void top_guest_line(struct vtop *t, const struct top_guest *g, struct top_line *l);
 
 #endif

@@ -2,7 +2,7 @@
 /* The selection in a list, and its sort column. */
 #include "screen.h"
 
-void top_scroll_to_selected(struct top *t)
+void top_scroll_to_selected(struct vtop *t)
 {
 	const struct vl_top_sample *s = t->guests[t->guest].sample;
 
@@ -54,7 +54,7 @@ bool top_sorts_up(int column)
 	return (size_t)column < sizeof(up) && up[column];
 }
 
-void top_sort_by(struct top *t, int column)
+void top_sort_by(struct vtop *t, int column)
 {
 	t->filter.column = column;
 	t->filter.down = !top_sorts_up(column);

@@ -24,13 +24,13 @@
 
 /* ---- options ---- */
 
-static bool wrong(const struct top *t, const char *what, const char *arg)
+static bool wrong(const struct vtop *t, const char *what, const char *arg)
 {
 	usage_report(t->o->applet->name, "no %s: '%s'", what, arg);
 	return false;
 }
 
-static bool take_delay(struct top *t, const char *arg)
+static bool take_delay(struct vtop *t, const char *arg)
 {
 	const char *end = arg;
 	double v;
@@ -41,14 +41,14 @@ static bool take_delay(struct top *t, const char *arg)
 	return true;
 }
 
-static bool take_count(struct top *t, const char *arg)
+static bool take_count(struct vtop *t, const char *arg)
 {
 	if (!vl_u64(arg, 10, UINT64_MAX, &t->iterations) || !t->iterations)
 		return wrong(t, "number of iterations", arg);
 	return true;
 }
 
-static bool take_pids(struct top *t, const char *arg)
+static bool take_pids(struct vtop *t, const char *arg)
 {
 	const char *p = arg;
 
@@ -68,7 +68,7 @@ static bool take_pids(struct top *t, const char *arg)
 }
 
 /* A name is looked up in each guest: the host's names are not the guest's. */
-static bool take_user(struct top *t, const char *arg)
+static bool take_user(struct vtop *t, const char *arg)
 {
 	uint64_t v = 0;
 
@@ -103,7 +103,7 @@ static const char *known_as(const char *word, size_t len)
 }
 
 /* [+-]COLUMN: the sign is the direction, as in top. Without one it is the default's. */
-static bool take_sort(struct top *t, const char *arg)
+static bool take_sort(struct vtop *t, const char *arg)
 {
 	bool sign = *arg == '+' || *arg == '-';
 	const char *name = arg + sign, *other = known_as(name, strlen(name));
@@ -121,7 +121,7 @@ static bool take_sort(struct top *t, const char *arg)
 
 static bool take(struct request *r, void *ctx, int key, char *arg)
 {
-	struct top *t = ctx;
+	struct vtop *t = ctx;
 
 	switch (key) {
 	case 'b':
@@ -154,7 +154,7 @@ static bool take(struct request *r, void *ctx, int key, char *arg)
 
 /* ---- running ---- */
 
-static bool shows(const struct top *t, int column)
+static bool shows(const struct vtop *t, int column)
 {
 	for (size_t i = 0; i < t->show.nr_shown; i++)
 		if (t->show.shown[i].index == column)
@@ -162,7 +162,7 @@ static bool shows(const struct top *t, int column)
 	return false;
 }
 
-static bool start_guests(struct top *t, const struct view_job *jobs, size_t nr)
+static bool start_guests(struct vtop *t, const struct view_job *jobs, size_t nr)
 {
 	t->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	t->guests = calloc(nr + 1, sizeof(*t->guests));
@@ -185,7 +185,7 @@ static bool start_guests(struct top *t, const struct view_job *jobs, size_t nr)
 }
 
 /* If no guest could be opened, report why. Returns the exit status. */
-static int report_failures(struct top *t, int status)
+static int report_failures(struct vtop *t, int status)
 {
 	if (!top_all_failed(t))
 		return status;
@@ -196,7 +196,7 @@ static int report_failures(struct top *t, int status)
 }
 
 /* With OPT_GROUP: show the containers, as the key does. False: no memory. */
-static bool start_groups(struct top *t)
+static bool start_groups(struct vtop *t)
 {
 	if (!t->filter.grouped)
 		return true;
@@ -204,7 +204,7 @@ static bool start_groups(struct top *t)
 	return t->added || shows(t, VL_TOP_CONTAINER);
 }
 
-static int run_on(struct top *t)
+static int run_on(struct vtop *t)
 {
 	struct view_job *jobs = NULL;
 	int status = STATUS_GUEST;
@@ -233,7 +233,7 @@ static int run_on(struct top *t)
 
 int top_run(struct request *r)
 {
-	struct top t = {
+	struct vtop t = {
 		.o = r,
 		.delay_ns = (uint64_t)(DEFAULT_DELAY * VL_NSEC_PER_SEC),
 		.filter = { .column = VL_TOP_CPU, .down = true, .user = TOP_ANY_USER },

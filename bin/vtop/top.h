@@ -180,7 +180,7 @@ void top_cell(struct top_text *t, const struct vl_top_sample *s, const struct vl
 
 /* ---- lines (line.c) ---- */
 
-struct top;
+struct vtop;
 
 /* A line over all columns, of any width. */
 struct top_line {
@@ -188,8 +188,8 @@ struct top_line {
 	size_t len, cap;
 	int sort_x, sort_width; /* of a header: place of the sort column */
 };
-void top_line_header(const struct top *t, const struct vl_top_sample *s, struct top_line *l);
-void top_line_item(struct top *t, const struct vl_top_sample *s, const struct top_item *item,
+void top_line_header(const struct vtop *t, const struct vl_top_sample *s, struct top_line *l);
+void top_line_item(struct vtop *t, const struct vl_top_sample *s, const struct top_item *item,
 		   struct top_line *l);
 void top_line_printf(struct top_line *l, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -215,9 +215,9 @@ struct top_prompt {
 	char before[128]; /* restored by Esc */
 };
 
-struct top {
+struct vtop {
 	struct request *o;
-	struct show show;
+	struct printer show;
 	uint64_t delay_ns;
 	uint64_t iterations; /* 0: for ever */
 	bool batch, comm;
@@ -250,27 +250,27 @@ struct top {
 };
 
 /* Draw the screen (draw.c), the header (meters.c), a text (paint.c). */
-void top_draw(struct top *t);
-void top_draw_header(struct top *t, struct top_guest *g, int *y);
-void top_put(struct top *t, int y, int x, int width, const char *text, size_t len);
+void top_draw(struct vtop *t);
+void top_draw_header(struct vtop *t, struct top_guest *g, int *y);
+void top_put(struct vtop *t, int y, int x, int width, const char *text, size_t len);
 
 /* Handle key @key (keys.c). */
-void top_key(struct top *t, int key);
+void top_key(struct vtop *t, int key);
 /* Line @i of the help. False: there is none. @grey: a key that would change a guest. */
 bool top_help_line(size_t i, char *buf, size_t size, bool *grey);
 /* Does column @column sort upwards by default? (select.c) */
 bool top_sorts_up(int column);
 /* Scroll to the selected row after the list has changed. */
-void top_scroll_to_selected(struct top *t);
+void top_scroll_to_selected(struct vtop *t);
 
 /* Text for a pipe (batch.c). Returns the exit status. */
-int top_batch(struct top *t);
+int top_batch(struct vtop *t);
 /* With a terminal (screen.c). */
-int top_screen(struct top *t);
+int top_screen(struct vtop *t);
 
 /* Ask all guests that are shown for a sample (guest.c). */
-void top_ask(struct top *t);
+void top_ask(struct vtop *t);
 /* Have all guests an error, and was none ever opened? */
-bool top_all_failed(struct top *t);
+bool top_all_failed(struct vtop *t);
 
 #endif

@@ -185,7 +185,7 @@ static bool watch_once(struct watch_guest *g, struct vl_watch_options *o, uint64
 /* Watch until the kernel changes, the guest ends or vwatch does. False: do not go on. */
 static bool watch_kernel(struct watch_guest *g, unsigned *errors)
 {
-	const struct watch *w = g->watch;
+	const struct vwatch *w = g->watch;
 	struct vl_watch_options o = {
 		.groups = w->groups,
 		.share = (uint32_t)(w->percent * 10 / (double)w->nr + 0.5),

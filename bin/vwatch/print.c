@@ -62,7 +62,7 @@ static void put_padded(const char *text, size_t len, bool bracket, int width)
 	free(clean);
 }
 
-static void put_stamp(const struct watch *w, uint64_t at_ns)
+static void put_stamp(const struct vwatch *w, uint64_t at_ns)
 {
 	struct timespec ts = vl_ns_timespec(at_ns);
 	struct tm tm;
@@ -74,7 +74,7 @@ static void put_stamp(const struct watch *w, uint64_t at_ns)
 	printf("%s.%06ld ", buf, ts.tv_nsec / 1000);
 }
 
-static void put_head(struct watch *w)
+static void put_head(struct vwatch *w)
 {
 	if (w->headed || w->o->json)
 		return;
@@ -211,7 +211,7 @@ static void print_json(struct watch_guest *g, const struct vl_watch_event *e)
 
 /* ---- all ---- */
 
-static void flush(struct watch *w)
+static void flush(struct vwatch *w)
 {
 	const uint64_t one = 1;
 

@@ -25,13 +25,13 @@
 
 /* ---- options ---- */
 
-static bool wrong(const struct watch *w, const char *what, const char *arg)
+static bool wrong(const struct vwatch *w, const char *what, const char *arg)
 {
 	usage_report(w->o->applet->name, "no %s: '%s'", what, arg);
 	return false;
 }
 
-static bool take_percent(struct watch *w, const char *arg)
+static bool take_percent(struct vwatch *w, const char *arg)
 {
 	const char *end = arg;
 	double v;
@@ -44,7 +44,7 @@ static bool take_percent(struct watch *w, const char *arg)
 }
 
 /* As sleep(1) has it: a number, and s, m, h or d. */
-static bool take_duration(struct watch *w, const char *arg)
+static bool take_duration(struct vwatch *w, const char *arg)
 {
 	static const char units[] = "smhd";
 	static const double seconds[] = { 1, 60, 3600, 86400 };
@@ -71,7 +71,7 @@ static const struct {
 	{ "text", VL_WATCH_TEXTS },
 };
 
-static bool take_events(struct watch *w, const char *arg)
+static bool take_events(struct vwatch *w, const char *arg)
 {
 	const char *p = arg;
 
@@ -92,7 +92,7 @@ static bool take_events(struct watch *w, const char *arg)
 
 static bool take(struct request *r, void *ctx, int key, char *arg)
 {
-	struct watch *w = ctx;
+	struct vwatch *w = ctx;
 
 	switch (key) {
 	case OPT_CPU:
@@ -111,7 +111,7 @@ static bool take(struct request *r, void *ctx, int key, char *arg)
 
 /* ---- running ---- */
 
-static bool all_done(const struct watch *w)
+static bool all_done(const struct vwatch *w)
 {
 	for (size_t i = 0; i < w->nr; i++)
 		if (w->guests[i].started && !w->guests[i].done)
@@ -120,7 +120,7 @@ static bool all_done(const struct watch *w)
 }
 
 /* Wait for the end. Returns the signal that came, or 0. */
-static int wait_end(struct watch *w, int signal_fd, uint64_t ns)
+static int wait_end(struct vwatch *w, int signal_fd, uint64_t ns)
 {
 	uint64_t end = ns ? vl_now_ns() + ns : 0, count;
 
@@ -166,7 +166,7 @@ static void block_signals(sigset_t *set, sigset_t *old)
 	sigprocmask(SIG_BLOCK, set, old);
 }
 
-static int watch_all(struct watch *w, int *signal_ret)
+static int watch_all(struct vwatch *w, int *signal_ret)
 {
 	sigset_t set, old;
 	struct vl_watch_figures sum;
@@ -204,7 +204,7 @@ static int watch_all(struct watch *w, int *signal_ret)
 	return status;
 }
 
-static int run_on(struct watch *w, int *signal_ret)
+static int run_on(struct vwatch *w, int *signal_ret)
 {
 	struct view_job *jobs = NULL;
 	int status = STATUS_GUEST;
@@ -241,7 +241,7 @@ static int run_on(struct watch *w, int *signal_ret)
 
 int watch_run(struct request *r)
 {
-	struct watch w = {
+	struct vwatch w = {
 		.o = r,
 		.groups = VL_WATCH_ALL,
 		.percent = DEFAULT_PERCENT,

@@ -15,7 +15,7 @@
 #include "vlens.h"
 
 struct watch_guest {
-	struct watch *watch;
+	struct vwatch *watch;
 	const char *spec;
 	struct vl_host_label label; /* its name, once it was open */
 	pthread_t thread;
@@ -27,7 +27,7 @@ struct watch_guest {
 	struct vl_watch_figures sum; /* of all watches but the current one */
 };
 
-struct watch {
+struct vwatch {
 	struct request *o;
 	unsigned groups;      /* VL_WATCH_PROCESSES … */
 	double percent;	      /* of one CPU, for all guests */

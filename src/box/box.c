@@ -108,7 +108,7 @@ work(const struct vl_box_options *o, struct vl_wire *wire, int link, bool own_pi
 	vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
 	/* The broker may have ended before the parent-death signal was set. */
 	if (!m.error && !poll(&p, 1, 0))
-		o->main(o->ctx, wire, link);
+		o->work(o->ctx, wire, link);
 	_exit(0);
 }
 

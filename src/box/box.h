@@ -62,7 +62,7 @@ struct vl_box_options {
 	 */
 	struct vl_error *(*prepare)(void *ctx, struct vl_box_fds *keep);
 	/* Called in the worker, in the box; the worker ends when this returns. */
-	void (*main)(void *ctx, struct vl_wire *wire, int link);
+	void (*work)(void *ctx, struct vl_wire *wire, int link);
 	void *ctx;
 };
 

@@ -239,7 +239,7 @@ static void idle(void *ctx, struct vl_wire *wire, int link)
 static void check_box(struct vl_doctor *d)
 {
 	const struct vl_box_options o = {
-		.name = "vlens-clone", .does = "was to be in it", .memory = 1UL << 28, .main = idle
+		.name = "vlens-clone", .does = "was to be in it", .memory = 1UL << 28, .work = idle
 	};
 	const struct vl_box_report *r;
 	char text[VL_BOX_TEXT];

@@ -13,7 +13,7 @@
 
 /* The data of a process that lie behind its task_struct. */
 struct process {
-	const struct record *r;
+	const struct task_record *r;
 	struct linked f;
 	struct vl_top_task p; /* of vl_top_memory(): its memory */
 	uint64_t files, fdt, open, groups;
@@ -73,14 +73,14 @@ static void read_files(const struct vl_collector *c, struct process *all, size_t
 
 /* ---- one row each ---- */
 
-static char letter_of(const struct record *r)
+static char letter_of(const struct task_record *r)
 {
 	return vl_task_letter(r->state | (uint32_t)r->state_long, r->exit_state);
 }
 
 static void add_process(struct vl_collector *c, struct vl_groups *groups, struct process *p)
 {
-	const struct record *r = p->r;
+	const struct task_record *r = p->r;
 	const struct vl_group *group = vl_groups_find(groups, p->groups);
 	char in[VL_CONTAINER_LABEL_MAX];
 	struct vl_table *t = c->t;
@@ -128,7 +128,7 @@ static void add_counts(struct vl_collector *c, const struct process *all, size_t
 	vl_sample(c->t, VL_METRIC_THREADS, threads);
 }
 
-static void add_all(struct vl_collector *c, const struct record *r, size_t nr)
+static void add_all(struct vl_collector *c, const struct task_record *r, size_t nr)
 {
 	_cleanup_free_ struct process *all = calloc(nr + 1, sizeof(*all));
 	_cleanup_free_ struct vl_get *gets = calloc((nr + 1) * (FAR_GETS + 2), sizeof(*gets));
@@ -161,7 +161,7 @@ void vl_export_tasks(struct vl_collector *c)
 		.kind = VL_WALK_LIST,
 		.node = vl_offset(c->l, VL_F_TASK_TASKS),
 		.head = c->top->init + vl_offset(c->l, VL_F_TASK_TASKS),
-		.stride = sizeof(struct record),
+		.stride = sizeof(struct task_record),
 	};
 	size_t nr;
 

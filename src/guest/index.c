@@ -101,7 +101,7 @@ static struct vl_error *make(const struct vl_index_job *asked, struct vl_index *
 		.does = "reads the structure of the file",
 		.memory = BOX_MEMORY + (job.size < PASS_MEMORY_MAX ? job.size : PASS_MEMORY_MAX),
 		.prepare = index_prepare,
-		.main = index_main,
+		.work = index_main,
 		.ctx = &job,
 	};
 	struct vl_box *b;

@@ -194,7 +194,7 @@ static struct vl_error *unpack(int fd, uint64_t at, int out, const char *dir)
 		.does = "unpacks the file",
 		.memory = UNPACKER_MEMORY,
 		.prepare = spool_prepare,
-		.main = spool_main,
+		.work = spool_main,
 		.ctx = &s,
 	};
 	struct vl_box *b;

@@ -107,7 +107,7 @@ void vl_worker_options(struct vl_guest *g, struct vl_box_options *ret)
 		.does = g->uses & VL_GUEST_ASK ? "runs the guest's code" : "reads the guest",
 		.memory = MORE_MEMORY,
 		.prepare = vl_worker_prepare,
-		.main = vl_worker_main,
+		.work = vl_worker_main,
 		.ctx = g,
 	};
 	ram = vl_target_ram(g->raw.target, &nr);

@@ -240,7 +240,7 @@ struct vl_error *vl_ram_unplaced(struct vl_target *t, const struct vl_piece *pie
  */
 bool vl_target_set_pause(struct vl_target *t, enum vl_pause_mode mode);
 /* Count a pause of @ns nanoseconds. */
-void vl_pause_account(struct vl_target *t, uint64_t ns);
+void vl_pause_count(struct vl_target *t, uint64_t ns);
 /*
  * Keep all tools from freezing the guest's process until vl_pause_let_go(), which must follow
  * within milliseconds. False: the lock could not be had; do not call vl_pause_let_go().

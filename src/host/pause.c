@@ -235,7 +235,7 @@ static void calm_down(struct vl_target *t)
 	t->boosted = false;
 }
 
-void vl_pause_account(struct vl_target *t, uint64_t ns)
+void vl_pause_count(struct vl_target *t, uint64_t ns)
 {
 	t->nr_pauses++;
 	t->paused_ns += ns;
@@ -245,7 +245,7 @@ void vl_pause_account(struct vl_target *t, uint64_t ns)
 
 static void account(struct vl_target *t, uint64_t end)
 {
-	vl_pause_account(t, end > t->pause_start ? end - t->pause_start : 0);
+	vl_pause_count(t, end > t->pause_start ? end - t->pause_start : 0);
 }
 
 /* When the guard ended this pause. Now, if the guard has not noted the time yet. */

@@ -57,7 +57,7 @@ static struct vl_error *qemu_vcpus(struct vl_target *t, struct vl_vcpu **ret, si
 		start = vl_now_ns();
 		err = vl_qemu_dump_notes(qmp, &notes);
 		if (!t->pause_depth)
-			vl_pause_account(t, vl_now_ns() - start);
+			vl_pause_count(t, vl_now_ns() - start);
 	}
 	hang_up(t);
 	return err ? err : vl_qemu_read_notes(t, notes, ret, nr_ret);

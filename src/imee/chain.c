@@ -8,8 +8,8 @@ static inline __attribute__((always_inline)) void take(const struct plan *plan, 
 						       const unsigned char *p,
 						       unsigned char *record)
 {
-	const struct group *g = &plan->groups[group];
-	const struct part *f = g->part;
+	const struct walk_group *g = &plan->groups[group];
+	const struct walk_part *f = g->part;
 
 	for (; f != g->end8; f++)
 		direct_copy(record + f->out, p + f->at, 8, false);
@@ -51,10 +51,10 @@ static __attribute__((noinline)) enum vl_read_status take_each(struct walker *k,
 							       unsigned char *record,
 							       uint8_t *status)
 {
-	const struct group *g = &k->plan.groups[group];
+	const struct walk_group *g = &k->plan.groups[group];
 	enum vl_read_status st = VL_READ_OK;
 
-	for (const struct part *f = g->part; !st && f != g->end; f++)
+	for (const struct walk_part *f = g->part; !st && f != g->end; f++)
 		st = direct_field(k, f->index, element, index, record, status);
 	return st;
 }
@@ -74,7 +74,7 @@ static __attribute__((noinline)) enum vl_read_status take_alone(struct walker *k
 
 /* The bytes of @g for a base at @va; NULL: read its fields one by one. */
 static inline __attribute__((always_inline)) const unsigned char *
-group_at(struct walker *k, const struct group *g, uint64_t va, uint64_t *guess)
+group_at(struct walker *k, const struct walk_group *g, uint64_t va, uint64_t *guess)
 {
 	return likely(g->len) ? walk_span(k, va + (uint64_t)g->low, g->len, guess) : NULL;
 }
@@ -111,7 +111,7 @@ collect(struct walker *k, struct sink *to, uint64_t element, uint64_t index, uin
 		st = take_each(k, 0, element, index, to->record, to->status);
 	}
 	for (unsigned i = 1; unlikely(i < k->plan.nr_groups) && !st; i++) {
-		const struct group *g = &k->plan.groups[i];
+		const struct walk_group *g = &k->plan.groups[i];
 		const unsigned char *q = NULL;
 		uint64_t va = p ? direct_load(p + g->pointer) : 0;
 
@@ -138,7 +138,7 @@ chain(struct walker *k, struct sink *sink, uint64_t head, uint64_t index, enum v
 {
 	uint64_t tortoise = 0, steps = 0, lap = 1; /* Brent: a loop meets the tortoise again */
 	const uint64_t offset = k->w->node, next_at = k->w->next;
-	const struct group own = k->plan.groups[0];
+	const struct walk_group own = k->plan.groups[0];
 	uint64_t node, next, slow = 0, guess = 0;
 	enum vl_read_status st = VL_READ_OK;
 	struct sink to = *sink;

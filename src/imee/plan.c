@@ -14,9 +14,9 @@ static bool is_near(int64_t offset)
 	return offset > -SANE_OFFSET && offset < SANE_OFFSET;
 }
 
-static struct group *group_of(struct plan *p, const struct vl_walk_field *f)
+static struct walk_group *group_of(struct plan *p, const struct vl_walk_field *f)
 {
-	struct group *g = &p->groups[0];
+	struct walk_group *g = &p->groups[0];
 
 	if (!f->derefs)
 		return g;
@@ -26,11 +26,11 @@ static struct group *group_of(struct plan *p, const struct vl_walk_field *f)
 	if (p->nr_groups == MAX_GROUPS)
 		return NULL;
 	g = &p->groups[p->nr_groups++];
-	*g = (struct group){ .pointer = f->offset[0] };
+	*g = (struct walk_group){ .pointer = f->offset[0] };
 	return g;
 }
 
-static void widen(struct group *g, int64_t low, uint64_t len)
+static void widen(struct walk_group *g, int64_t low, uint64_t len)
 {
 	int64_t end = low + (int64_t)len;
 
@@ -72,9 +72,9 @@ static unsigned class_of(uint8_t op)
 }
 
 /* Lay out the parts of all groups; @of: the group of each field, or NULL. */
-static void add_parts(struct plan *p, const struct vl_walk *w, struct group *const *of)
+static void add_parts(struct plan *p, const struct vl_walk *w, struct walk_group *const *of)
 {
-	struct part *next[MAX_GROUPS][PART_CLASSES], *to = p->parts;
+	struct walk_part *next[MAX_GROUPS][PART_CLASSES], *to = p->parts;
 	unsigned nr[MAX_GROUPS][PART_CLASSES] = { 0 };
 
 	for (size_t i = 0; i < w->nr_fields; i++)
@@ -94,16 +94,16 @@ static void add_parts(struct plan *p, const struct vl_walk *w, struct group *con
 
 		if (of[i])
 			*next[of[i] - p->groups][class_of(op)]++ =
-				(struct part){ op, (uint8_t)i, f->size, f->out,
-					       reads(f) ? at - of[i]->low : at };
+				(struct walk_part){ op, (uint8_t)i, f->size, f->out,
+						    reads(f) ? at - of[i]->low : at };
 	}
 }
 
 void direct_plan(struct plan *p, const struct vl_walk *w, bool spans)
 {
-	struct group *of[VL_WALK_FIELDS];
+	struct walk_group *of[VL_WALK_FIELDS];
 
-	p->groups[0] = (struct group){ 0 };
+	p->groups[0] = (struct walk_group){ 0 };
 	p->nr_groups = 1;
 	p->alone = 0;
 	spans = spans && is_near(w->node) && is_near(w->next);

@@ -25,7 +25,7 @@ enum part_op {
 };
 
 /* A field that is read with its group. */
-struct part {
+struct walk_part {
 	uint8_t op;    /* enum part_op */
 	uint8_t index; /* the caller's index of the field */
 	uint16_t size;
@@ -34,20 +34,20 @@ struct part {
 };
 
 /* Fields that lie side by side: in the element, or behind one pointer in it. */
-struct group {
+struct walk_group {
 	int64_t low;	 /* its start, from the element or the pointer's target */
 	uint64_t len;	 /* bytes; 0: nothing is read */
 	int64_t pointer; /* offset of the pointer in the first group; not of the first */
 	/* Its parts: those of 8 bytes, of 4, addresses, others. */
-	const struct part *part, *end8, *end4, *end_address, *end;
+	const struct walk_part *part, *end8, *end4, *end_address, *end;
 };
 
 #define MAX_GROUPS 4
 
 struct plan {
-	struct group groups[MAX_GROUPS]; /* the first is the element's own */
+	struct walk_group groups[MAX_GROUPS]; /* the first is the element's own */
 	unsigned nr_groups;
-	struct part parts[VL_WALK_FIELDS];
+	struct walk_part parts[VL_WALK_FIELDS];
 	uint32_t alone; /* a bit for each field that is in no group */
 };
 

@@ -198,7 +198,7 @@ static struct vl_error *make_in_box(struct maker *mk, int *fd_ret, size_t *size_
 		.name = "vlens-maker",
 		.does = "reads the kernel's symbols",
 		.memory = MAKER_MEMORY,
-		.main = maker_main,
+		.work = maker_main,
 		.ctx = mk,
 	};
 	struct vl_message m = { .op = OP_MAKE };

@@ -72,7 +72,7 @@ struct trace {
 };
 
 /* What follows after an instruction. */
-enum next {
+enum trace_next {
 	NEXT_GO,     /* the next one */
 	NEXT_BRANCH, /* the next one, or the target */
 	NEXT_JUMP,   /* the target */
@@ -80,9 +80,9 @@ enum next {
 };
 
 /* Do instruction @d at @va in @s. @target_ret: of NEXT_BRANCH and NEXT_JUMP. */
-enum next vl_trace_step(struct trace *t, struct state *s, uint64_t va,
-			const ZydisDecodedInstruction *d, const ZydisDecodedOperand *o,
-			uint64_t *target_ret);
+enum trace_next vl_trace_step(struct trace *t, struct state *s, uint64_t va,
+			      const ZydisDecodedInstruction *d, const ZydisDecodedOperand *o,
+			      uint64_t *target_ret);
 
 /* The names of the registers, by number. */
 extern const char *const vl_trace_registers[16];

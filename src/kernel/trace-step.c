@@ -319,8 +319,8 @@ static bool target_of(const ZydisDecodedInstruction *d, const ZydisDecodedOperan
 	return true;
 }
 
-static enum next do_call(struct trace *t, struct state *s, uint64_t va,
-			 const ZydisDecodedInstruction *d, const ZydisDecodedOperand *o)
+static enum trace_next do_call(struct trace *t, struct state *s, uint64_t va,
+			       const ZydisDecodedInstruction *d, const ZydisDecodedOperand *o)
 {
 	uint64_t target, offset;
 	const char *name;
@@ -346,9 +346,9 @@ static enum next do_call(struct trace *t, struct state *s, uint64_t va,
 	return name && !offset && is_final(name) ? NEXT_END : NEXT_GO;
 }
 
-static enum next do_jump(struct trace *t, struct state *s, uint64_t va,
-			 const ZydisDecodedInstruction *d, const ZydisDecodedOperand *o,
-			 uint64_t *target_ret)
+static enum trace_next do_jump(struct trace *t, struct state *s, uint64_t va,
+			       const ZydisDecodedInstruction *d, const ZydisDecodedOperand *o,
+			       uint64_t *target_ret)
 {
 	int r;
 
@@ -462,9 +462,9 @@ static bool is_conditional_move(const ZydisDecodedInstruction *d)
 	return d->meta.category == ZYDIS_CATEGORY_CMOV;
 }
 
-enum next vl_trace_step(struct trace *t, struct state *s, uint64_t va,
-			const ZydisDecodedInstruction *d, const ZydisDecodedOperand *o,
-			uint64_t *target_ret)
+enum trace_next vl_trace_step(struct trace *t, struct state *s, uint64_t va,
+			      const ZydisDecodedInstruction *d, const ZydisDecodedOperand *o,
+			      uint64_t *target_ret)
 {
 	uint64_t next = va + d->length;
 	char op = operation(d->mnemonic);

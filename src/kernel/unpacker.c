@@ -74,7 +74,7 @@ struct vl_error *vl_unpacker_start(struct vl_target *t, const struct vl_pgtable 
 		.does = "unpacks the guest's memory",
 		.memory = UNPACKER_MEMORY,
 		.prepare = unpacker_prepare,
-		.main = unpacker_main,
+		.work = unpacker_main,
 		.ctx = u,
 	};
 	struct vl_error *err;

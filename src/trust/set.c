@@ -84,14 +84,6 @@ const struct vl_trust *vl_trust_set_at(const struct vl_trust_set *set, uint64_t 
 	return n && vl_trust_covers(set->modules[n - 1], va) ? set->modules[n - 1] : NULL;
 }
 
-struct vl_trust *vl_trust_set_find(const struct vl_trust_set *set, const char *name)
-{
-	for (size_t i = 0; i < set->nr; i++)
-		if (!strcmp(set->modules[i]->ko->name, name))
-			return set->modules[i];
-	return NULL;
-}
-
 const struct vl_trust *vl_trust_owner(const struct vl_trust *t, uint64_t va)
 {
 	if (vl_trust_covers(t, va))

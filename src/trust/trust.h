@@ -310,9 +310,6 @@ struct vl_error *vl_trust_link(struct vl_trust *module);
 /* The kernel or the module of @set whose image or text @va is in; NULL: neither. */
 const struct vl_trust *vl_trust_set_at(const struct vl_trust_set *set, uint64_t va);
 
-/* The module @name; NULL: it is not in the set. */
-struct vl_trust *vl_trust_set_find(const struct vl_trust_set *set, const char *name);
-
 /*
  * Where the guest has the build id's note of @module, which is in a set, and its bytes (@len_ret);
  * 0: it has none. If the guest's bytes differ, it has another build of the module.

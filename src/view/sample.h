@@ -47,7 +47,7 @@ enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES, NR_MM_COUNTERS };
 #define COUNTER_MAX 128
 
 /* A task as the walk reads it: its task_struct only. */
-struct record {
+struct task_record {
 	uint64_t task, start, mm, signal, cred, parent, sum_exec, groups;
 	uint64_t state_long; /* before "sched: Change task_struct::state" (5.14) */
 	int32_t pid, prio, static_prio;
@@ -90,11 +90,12 @@ struct vl_top {
  * updates *@nr.
  */
 #define FAR_GETS 10
-void vl_top_get_linked(const struct vl_top *t, const struct record *r, struct linked *f,
+void vl_top_get_linked(const struct vl_top *t, const struct task_record *r, struct linked *f,
 		       struct vl_get *gets, size_t *nr);
 
 /* CPU time of all threads of @r's process, in ns; walks the list of threads. */
-uint64_t vl_top_cpu_time(const struct vl_top *t, const struct record *r, const struct linked *f);
+uint64_t vl_top_cpu_time(const struct vl_top *t, const struct task_record *r,
+			 const struct linked *f);
 
 /* Set the memory of @p from @f, which was read. */
 void vl_top_memory(struct vl_top *t, struct vl_top_task *p, const struct linked *f);

@@ -19,7 +19,7 @@
 /* A process that looks unchanged is read again once in so many samples. */
 #define ROUND 64
 
-#define OUT(member) offsetof(struct record, member), sizeof(((struct record *)0)->member)
+#define OUT(member) offsetof(struct task_record, member), sizeof(((struct task_record *)0)->member)
 
 const enum vl_field vl_top_fields[] = {
 	VL_F_TASK_TASKS,
@@ -58,7 +58,7 @@ static void choose_fields(struct vl_top *t)
 	struct vl_fields *fs = &t->fields;
 
 	*fs = (struct vl_fields){ .layout = t->layout };
-	vl_fields_add_plain(fs, VL_FIELD_ADDRESS, offsetof(struct record, task));
+	vl_fields_add_plain(fs, VL_FIELD_ADDRESS, offsetof(struct task_record, task));
 	vl_fields_add(fs, VL_F_TASK_TGID, OUT(pid));
 	vl_fields_add(fs, VL_F_TASK_COMM, OUT(comm));
 	if (vl_fields_add(fs, VL_F_TASK_STATE, OUT(state)) < 0)
@@ -164,7 +164,7 @@ static bool index_last(struct vl_top *t, const struct vl_top_sample *last)
 }
 
 static const struct vl_top_task *find_last(const struct vl_top *t, const struct vl_top_sample *last,
-					   const struct record *r)
+					   const struct task_record *r)
 {
 	for (size_t slot = slot_of(t, r->task); t->slots[slot];
 	     slot = (slot + 1) & (t->nr_slots - 1)) {
@@ -179,7 +179,8 @@ static const struct vl_top_task *find_last(const struct vl_top *t, const struct 
 /* ---- CPU time ---- */
 
 /* signal_struct has the time of threads that ended. */
-uint64_t vl_top_cpu_time(const struct vl_top *t, const struct record *r, const struct linked *f)
+uint64_t vl_top_cpu_time(const struct vl_top *t, const struct task_record *r,
+			 const struct linked *f)
 {
 	uint32_t node = vl_offset(t->layout, VL_F_TASK_THREAD_NODE);
 	const struct vl_walk_field field = { .kind = VL_FIELD_BYTES,
@@ -222,7 +223,7 @@ static int32_t tenths(uint64_t part, uint64_t whole)
 }
 
 /* @f: NULL when none of its threads has run. */
-static void set_cpu(const struct vl_top *t, struct vl_top_task *p, const struct record *r,
+static void set_cpu(const struct vl_top *t, struct vl_top_task *p, const struct task_record *r,
 		    const struct linked *f, const struct vl_top_task *was, uint64_t elapsed)
 {
 	uint64_t most = elapsed * (t->totals.nr_online ? t->totals.nr_online : 1), used;
@@ -243,13 +244,13 @@ static void set_cpu(const struct vl_top *t, struct vl_top_task *p, const struct 
 
 /* A process to read, and its last known state. */
 struct reading {
-	const struct record *r;
+	const struct task_record *r;
 	const struct vl_top_task *was; /* NULL: it is new */
 	struct linked *linked;	       /* NULL: nothing can have changed */
 };
 
 /* A process that has not run has the same pages and name. */
-static bool is_same(const struct record *r, const struct vl_top_task *was)
+static bool is_same(const struct task_record *r, const struct vl_top_task *was)
 {
 	return was && was->mm == r->mm && was->leader_ns == r->sum_exec && was->threads <= 1 &&
 	       was->cred == r->cred && was->parent == r->parent &&
@@ -292,7 +293,7 @@ static void take_task(struct vl_top *t, const struct reading *from,
 {
 	struct vl_top_task *p = &ret->tasks[ret->nr_tasks];
 	const struct vl_top_task *was = from->was;
-	const struct record *r = from->r;
+	const struct task_record *r = from->r;
 	const struct linked *f = from->linked;
 
 	*p = (struct vl_top_task){
@@ -331,7 +332,7 @@ static void take_task(struct vl_top *t, const struct reading *from,
 	ret->nr_running += p->state == 'R';
 }
 
-static struct vl_error *take_records(struct vl_top *t, const struct record *r, size_t nr,
+static struct vl_error *take_records(struct vl_top *t, const struct task_record *r, size_t nr,
 				     const struct vl_top_sample *last, struct vl_top_sample *ret)
 {
 	struct vl_top_task *more = reallocarray(ret->tasks, nr + 1, sizeof(*more));
@@ -361,7 +362,7 @@ static struct vl_error *take_tasks(struct vl_top *t, const struct vl_top_sample 
 		.kind = VL_WALK_LIST,
 		.node = vl_offset(t->layout, VL_F_TASK_TASKS),
 		.head = t->init + vl_offset(t->layout, VL_F_TASK_TASKS),
-		.stride = sizeof(struct record),
+		.stride = sizeof(struct task_record),
 		.max = last ? last->nr_tasks + last->nr_tasks / 8 + 64 : 0,
 	};
 	struct vl_error *err, *more;

@@ -21,7 +21,7 @@ static void get(struct gets *g, uint64_t base, enum vl_field f, void *buf, size_
 						   .len = (uint32_t)len };
 }
 
-void vl_top_get_linked(const struct vl_top *t, const struct record *r, struct linked *f,
+void vl_top_get_linked(const struct vl_top *t, const struct task_record *r, struct linked *f,
 		       struct vl_get *gets, size_t *nr)
 {
 	struct gets all = { .t = t, .get = gets, .nr = *nr }, *g = &all;

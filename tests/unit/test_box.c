@@ -304,7 +304,7 @@ static struct vl_box *box_beside(const struct vl_box *beside,
 		.lendable = beside != NULL,
 		.beside = beside,
 		.prepare = prepare,
-		.main = fn,
+		.work = fn,
 	};
 	struct vl_box *b;
 

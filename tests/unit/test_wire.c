@@ -23,7 +23,7 @@ static struct vl_box *box_of(void (*fn)(void *ctx, struct vl_wire *wire, int lin
 		.name = "vlens-test",
 		.does = "is tested",
 		.memory = 1UL << 30,
-		.main = fn,
+		.work = fn,
 	};
 	struct vl_box *b;
 
