@@ -83,11 +83,6 @@ static struct vl_error *open_guest(struct watch_guest *g, bool anew)
 	return NULL;
 }
 
-const char *watch_name(const struct watch_guest *g)
-{
-	return g->label.name[0] ? g->label.name : g->spec;
-}
-
 static void nap(struct watch_guest *g, uint64_t ns)
 {
 	const struct timespec ts = vl_ns_timespec(20 * VL_NSEC_PER_MSEC);

@@ -62,6 +62,11 @@ static void put_padded(const char *text, size_t len, bool bracket, int width)
 	free(clean);
 }
 
+const char *watch_name(const struct watch_guest *g)
+{
+	return g->label.name[0] ? g->label.name : g->spec;
+}
+
 static void put_stamp(const struct vwatch *w, uint64_t at_ns)
 {
 	struct timespec ts = vl_ns_timespec(at_ns);

@@ -46,11 +46,10 @@ bool watch_guest_start(struct watch_guest *g);
 /* The costs of all watches of @g, and what they can have missed. The thread must have ended. */
 struct vl_watch_figures watch_guest_figures(const struct watch_guest *g);
 
-/* The guest's one name on this host. */
-const char *watch_name(const struct watch_guest *g);
-
 /* ---- print.c ---- */
 
+/* The name of @g on this host. */
+const char *watch_name(const struct watch_guest *g);
 /* Print the @nr events @e of @g. */
 void watch_print(struct watch_guest *g, const struct vl_watch_event *e, size_t nr);
 /* Print what has happened to the guest itself: @word ("watched", "gone" …), and more. */
