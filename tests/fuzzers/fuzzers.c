@@ -17,6 +17,7 @@ const struct fuzzer fuzzers[] = {
 	{ "stream", fuzz_dump },
 	{ "save", fuzz_dump },
 	{ "qcow2", fuzz_dump },
+	{ "packed", fuzz_dump },
 	{ "flat", fuzz_flat },
 	/* What a hypervisor and the host answer. */
 	{ "hmp", fuzz_hmp },
