@@ -20,7 +20,9 @@
 
 struct dump {
 	struct vl_save_options options;
-	sigset_t stops; /* signals that end the run */
+	sigset_t stops;	 /* signals that end the run; none while none is blocked */
+	sigset_t before; /* what was blocked before; with `holds` */
+	bool holds;
 };
 
 static bool take(struct request *r, void *ctx, int key, char *arg)
@@ -61,19 +63,20 @@ static bool is_stopped(void *ctx)
 }
 
 /*
- * Signals wait until the file is removed and the guest runs, and end us then. One that was ignored
- * stays so.
+ * From now on signals wait until the file is removed and the guest runs, and end us then. One that
+ * was ignored stays so. Before, while the guest is opened, they end us as they end any tool.
  */
-static void block_signals(struct dump *d, sigset_t *before)
+static void block_signals(void *ctx)
 {
 	static const int ends[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
 	struct sigaction now;
+	struct dump *d = ctx;
 
-	sigemptyset(&d->stops);
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
 		if (!sigaction(ends[i], NULL, &now) && now.sa_handler != SIG_IGN)
 			sigaddset(&d->stops, ends[i]);
-	sigprocmask(SIG_BLOCK, &d->stops, before);
+	sigprocmask(SIG_BLOCK, &d->stops, &d->before);
+	d->holds = true;
 }
 
 /* The time for which the guest was held, in words. */
@@ -184,10 +187,8 @@ static int run(const struct request *r, struct dump *d)
 	struct vl_guest *g = NULL;
 	struct progress progress;
 	int status = STATUS_GUEST;
-	sigset_t before;
 
 	progress_begin(&progress, r->applet->name, r->words[0], "copying its memory");
-	block_signals(d, &before);
 	err = vl_guest_open(r->words[0], &o, &g);
 	if (err)
 		progress_end(&progress);
@@ -197,16 +198,18 @@ static int run(const struct request *r, struct dump *d)
 	progress_end(&progress);
 	if (err)
 		error_report(r->applet->name, r->words[0], err);
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (d->holds)
+		sigprocmask(SIG_SETMASK, &d->before, NULL);
 	return status;
 }
 
 int dump_run(struct request *r)
 {
-	struct dump d = { .options = { .stop = is_stopped } };
+	struct dump d = { .options = { .begin = block_signals, .stop = is_stopped } };
 	int status;
 
 	d.options.ctx = &d;
+	sigemptyset(&d.stops);
 	if (!request_take(r, take, &d, &status))
 		return status;
 	if (!r->nr_words)

@@ -112,18 +112,24 @@ same_in() {
 	python3 -c 'import os, sys; os.open(sys.argv[1], os.O_TMPFILE | os.O_RDWR)' "$VLENS_CACHE_DIR" 2>/dev/null ||
 		skip "this file system has no files without a name"
 	yes | head -c 1500M | gzip -1 >"$T/packed"
-	vuname "$T/packed" 2>/dev/null 3>&- &
-	local pid=$! part='' i
-	for ((i = 0; i < 100 && ! ${#part}; i++)); do
-		sleep 0.05
-		part=$(find "$VLENS_CACHE_DIR" -name 'dump-*.part')
+	local tool pid part i
+	for tool in "vuname $T/packed" "vlens dump $T/packed $T/out"; do
+		part=''
+		# shellcheck disable=SC2086 # words
+		$tool >/dev/null 2>&1 3>&- &
+		pid=$!
+		for ((i = 0; i < 100 && ! ${#part}; i++)); do
+			sleep 0.05
+			part=$(find "$VLENS_CACHE_DIR" -name 'dump-*.part')
+		done
+		[[ -n $part ]] || fail "nothing is unpacked"
+		sleep 0.3
+		kill "$pid" || fail "it ended before it was told to"
+		wait "$pid" || true
+		[[ $(stat -c %s "$part") == 0 && -z $(find "$VLENS_CACHE_DIR" -name 'dump-*.unpacked') ]]
+		rm -f "$part"
 	done
-	[[ -n $part ]] || fail "nothing is unpacked"
-	sleep 0.3
-	kill "$pid" || fail "it ended before it was told to"
-	wait "$pid" || true
-	[[ $(stat -c %s "$part") == 0 && -z $(find "$VLENS_CACHE_DIR" -name 'dump-*.unpacked') ]]
-	rm -f "$part" "$T/packed"
+	rm "$T/packed"
 }
 
 @test "compressed files that are damaged, or too large, or hold nothing: one line each" {

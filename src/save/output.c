@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,11 @@
 #include "frames.h"
 
 #define ZEROS (1UL << 20)
+
+/* How long a write waits before the user is asked. */
+#define WAIT_MS 100
+/* The disk gets the file in such pieces. */
+#define SYNC (64UL << 20)
 
 static struct vl_error *no_file(const char *path, int err)
 {
@@ -98,6 +104,14 @@ static struct vl_error *open_stdout(struct vl_output *o)
 		return vl_error_hint(vl_error_new(VL_ERR_ARG, "standard output is a terminal"),
 				     "name a file, or write to a pipe");
 	o->fd = STDOUT_FILENO;
+	if (S_ISFIFO(st.st_mode)) {
+		/*
+		 * A write to a pipe waits as long as its reader wants. O_NONBLOCK belongs to the
+		 * open file, which other processes have, too: so open it once more.
+		 */
+		o->own = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+		o->fd = o->own >= 0 ? o->own : STDOUT_FILENO;
+	}
 	at = S_ISREG(st.st_mode) && !(flags & O_APPEND) ? lseek(o->fd, 0, SEEK_CUR) : -1;
 	o->seeks = at >= 0;
 	o->base = at >= 0 ? (uint64_t)at : 0;
@@ -108,7 +122,13 @@ struct vl_error *vl_output_open(const char *path, bool force, bool zstd, struct 
 {
 	struct vl_error *err = NULL;
 
-	*ret = (struct vl_output){ .fd = -1, .dir = -1, .path = path, .force = force };
+	*ret = (struct vl_output){
+		.fd = -1,
+		.dir = -1,
+		.own = -1,
+		.path = path,
+		.force = force,
+	};
 	if (zstd)
 		err = vl_frames_create(&ret->frames);
 	if (!err)
@@ -132,6 +152,8 @@ void vl_output_close(struct vl_output *o)
 		if (o->fd >= 0)
 			close(o->fd);
 	}
+	if (o->own >= 0)
+		close(o->own);
 	free(o->zeros);
 	vl_frames_destroy(o->frames);
 }
@@ -160,6 +182,15 @@ static struct vl_error *cannot_write(const struct vl_output *o, int err)
 	return e;
 }
 
+/* Wait a while until the output takes bytes. */
+static struct vl_error *wait_for_room(const struct vl_output *o)
+{
+	struct pollfd p = { .fd = o->fd, .events = POLLOUT };
+
+	poll(&p, 1, WAIT_MS);
+	return o->go_on(o->ctx);
+}
+
 /* Write at @at of the file, or, with a negative @at, where it ends. */
 static struct vl_error *write_all(struct vl_output *o, off_t at, const void *buf, size_t len)
 {
@@ -170,6 +201,13 @@ static struct vl_error *write_all(struct vl_output *o, off_t at, const void *buf
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN && o->go_on) {
+			struct vl_error *err = wait_for_room(o);
+
+			if (err)
+				return err;
+			continue;
+		}
 		if (n <= 0)
 			return cannot_write(o, n < 0 ? errno : ENOSPC);
 		o->written += (uint64_t)n;
@@ -303,6 +341,27 @@ static bool end_at(const struct vl_output *o, uint64_t end)
 	return false;
 }
 
+/*
+ * Have the disk get the file before fdatasync(), which nothing ends: piece by piece, so that the
+ * user can end it. What cannot be written is found by fdatasync().
+ */
+static struct vl_error *sync_pieces(const struct vl_output *o)
+{
+	struct vl_error *err = NULL;
+	struct stat st;
+
+	if (!o->go_on || fstat(o->fd, &st) < 0)
+		return NULL;
+	for (off_t at = 0; !err && at < st.st_size; at += (off_t)SYNC) {
+		if (sync_file_range(o->fd, at, SYNC,
+				    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+					    SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+			break;
+		err = o->go_on(o->ctx);
+	}
+	return err;
+}
+
 struct vl_error *vl_output_finish(struct vl_output *o, uint64_t size)
 {
 	struct vl_error *err = o->frames ? vl_frames_finish(o->frames, o) : NULL;
@@ -312,6 +371,9 @@ struct vl_error *vl_output_finish(struct vl_output *o, uint64_t size)
 	if (!err && !o->is_stream && o->dir < 0 && lseek(o->fd, 0, SEEK_END) < 0)
 		return cannot_write(o, errno);
 	if (err || o->dir < 0)
+		return err;
+	err = sync_pieces(o);
+	if (err)
 		return err;
 	/* The file has its name only when it is on the disk: some errors show only now. */
 	if (fdatasync(o->fd) < 0 && errno != EINVAL && errno != ENOSYS)

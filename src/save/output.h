@@ -28,6 +28,13 @@ struct vl_output {
 	uint64_t at;	  /* of a stream: bytes so far, without compression */
 	uint64_t written; /* bytes that went to fd */
 	unsigned char *zeros;
+	/*
+	 * Asked ten times a second while the output takes nothing: an error ends the write. Not
+	 * asked where the output is one that cannot be asked whether it takes bytes.
+	 */
+	struct vl_error *(*go_on)(void *ctx);
+	void *ctx;
+	int own; /* a second descriptor of the pipe that is standard output; -1: none */
 	struct vl_frames *frames; /* NULL: it is not compressed */
 };
 

@@ -234,21 +234,28 @@ static struct vl_error *take_hole(struct pass *s, uint64_t from, uint64_t to)
 	return err;
 }
 
+struct vl_error *vl_passes_go_on(const struct vl_passes *p)
+{
+	const struct vl_save_options *o = p->options;
+
+	if (o->stop && o->stop(o->ctx))
+		return vl_error_new(VL_ERR_ARG, "interrupted");
+	if (vl_target_pause_depth(p->memory.t) && !vl_target_is_paused(p->memory.t))
+		return vl_error_new(VL_ERR_BLOCKED, "the pause is over");
+	return NULL;
+}
+
 static struct vl_error *take_run(struct pass *s, const struct vl_run *run)
 {
 	struct vl_passes *p = s->p;
-	const struct vl_save_options *o = p->options;
 	uint64_t lost = 0;
 
 	for (uint64_t off = run->from; off < run->to;) {
 		size_t len = run->to - off < CHUNK ? (size_t)(run->to - off) : CHUNK;
-		struct vl_error *err;
+		struct vl_error *err = vl_passes_go_on(p);
 
-		if (o->stop && o->stop(o->ctx))
-			return vl_error_new(VL_ERR_ARG, "interrupted");
-		if (vl_target_pause_depth(p->memory.t) && !vl_target_is_paused(p->memory.t))
-			return vl_error_new(VL_ERR_BLOCKED, "the pause is over");
-		err = vl_memory_read(&p->memory, s->range, off, p->chunk, len, &lost);
+		if (!err)
+			err = vl_memory_read(&p->memory, s->range, off, p->chunk, len, &lost);
 		if (!err)
 			err = take_chunk(s, off, len);
 		if (err)

@@ -58,6 +58,9 @@ void vl_passes_deinit(struct vl_passes *p);
  */
 struct vl_error *vl_pass(struct vl_passes *p, unsigned int what);
 
+/* An error: the user has ended the save, or the guard the pause in which it copies. */
+struct vl_error *vl_passes_go_on(const struct vl_passes *p);
+
 /* Forget which pages are marked. */
 void vl_passes_unmark(struct vl_passes *p);
 

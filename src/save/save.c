@@ -400,6 +400,14 @@ static struct vl_error *save(struct save *s)
 	return err ? err : vl_output_finish(&s->out, s->r->size);
 }
 
+/* Ends a write that waits for the reader of a pipe, or for a disk. */
+static struct vl_error *go_on(void *ctx)
+{
+	struct save *s = ctx;
+
+	return vl_passes_go_on(&s->passes);
+}
+
 struct vl_error *vl_save(struct vl_target *t, const char *path, const struct vl_save_options *o,
 			 struct vl_save_result *ret)
 {
@@ -412,7 +420,11 @@ struct vl_error *vl_save(struct vl_target *t, const char *path, const struct vl_
 		.live = live,
 		.pause = live ? o->pause : VL_SAVE_NONE,
 	};
+	if (o->begin)
+		o->begin(o->ctx);
 	err = vl_output_open(path, o->force, o->zstd, &s.out);
+	s.out.go_on = go_on;
+	s.out.ctx = &s;
 	if (!err)
 		err = save(&s);
 	ret->bytes = s.out.written;

@@ -28,8 +28,11 @@ struct vl_save_options {
 	bool limited;
 	bool force; /* replace a file */
 	bool zstd;  /* compress it: independent frames of zstd, with a table to seek by */
+	/* NULL, or called before there is a file, or a pause, that must have an end. */
+	void (*begin)(void *ctx);
 	/*
-	 * Asked for each MiB: true ends the save with an error, and leaves no file behind.
+	 * NULL, or asked for each MiB, and ten times a second while the output takes nothing: true
+	 * ends the save with an error, and leaves no file behind.
 	 */
 	bool (*stop)(void *ctx);
 	void *ctx;
