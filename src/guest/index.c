@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "../base/cleanup.h"
 #include "../base/clock.h"
@@ -18,8 +19,10 @@
  */
 #define BOX_MEMORY (2 * VL_INDEX_MAX + (1UL << 30))
 #define PASS_MEMORY_MAX (32UL << 30)
-/* The time limit of a pass, which reads the whole file. */
-#define PASS_NS (600 * VL_NSEC_PER_SEC)
+/* The time limit of a pass, which reads the whole file: that of a disk of 50 MB/s, and some more. */
+#define PASS_LEAST_NS (600 * VL_NSEC_PER_SEC)
+#define PASS_NS_PER_BYTE 20
+#define PASS_BYTES_MAX (64UL << 40)
 /* The time limit of copying all pieces of an index. */
 #define PIECES_NS (60 * VL_NSEC_PER_SEC)
 
@@ -70,13 +73,26 @@ static struct vl_error *ask(struct vl_box *b, uint32_t op, uint64_t at, uint64_t
 	return err ? err : vl_message_error(&m);
 }
 
-static struct vl_error *fetch(struct vl_box *b, struct vl_index *ret)
+/* The time for a pass over the file @fd, whose holes take none. */
+static uint64_t pass_ns(int fd)
 {
+	uint64_t bytes = 0;
+	struct stat st;
+
+	if (!fstat(fd, &st))
+		bytes = (uint64_t)st.st_blocks * 512;
+	bytes = bytes < PASS_BYTES_MAX ? bytes : PASS_BYTES_MAX;
+	return PASS_LEAST_NS + bytes * PASS_NS_PER_BYTE;
+}
+
+static struct vl_error *fetch(struct vl_box *b, int fd, struct vl_index *ret)
+{
+	const uint64_t ns = pass_ns(fd);
 	struct vl_error *err;
 	uint64_t len, end;
 
-	vl_box_allow_time(b, PASS_NS);
-	err = ask(b, OP_MAKE, 0, PASS_NS, &len);
+	vl_box_allow_time(b, ns);
+	err = ask(b, OP_MAKE, 0, ns, &len);
 	if (!err && len > VL_INDEX_MAX)
 		err = vl_index_bad();
 	end = vl_now_ns() + PIECES_NS;
@@ -113,7 +129,7 @@ static struct vl_error *make(const struct vl_index_job *asked, struct vl_index *
 	err = vl_box_start(&o, &b);
 	if (err)
 		return err;
-	err = fetch(b, ret);
+	err = fetch(b, job.fd, ret);
 	vl_box_stop(b);
 	/* A file that cannot be read is no fault of the program. */
 	if (err && err->code != VL_ERR_NOMEM)
