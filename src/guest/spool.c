@@ -138,12 +138,13 @@ static struct vl_error *not_whole(struct vl_error *err)
 		return err;
 	err->code = VL_ERR_TARGET;
 	return vl_error_prefix(
-		vl_error_hint(err, "is the file whole? gzip, xz and zstd test it with -t"),
+		vl_error_hint(err, "is the file whole? gzip, xz and zstd test it with -t; "
+				   "--partial shows what is in it"),
 		"the file is compressed");
 }
 
-/* Write the bytes that @b unpacks to @out. */
-static struct vl_error *fetch(struct vl_box *b, int out, const char *dir)
+/* Write the bytes that @b unpacks to @out; @partial: until it can unpack no more. */
+static struct vl_error *fetch(struct vl_box *b, int out, const char *dir, bool partial)
 {
 	unsigned char *piece = malloc(PIECE);
 	uint64_t at = 0, written = 0, checked = 0;
@@ -159,11 +160,17 @@ static struct vl_error *fetch(struct vl_box *b, int out, const char *dir)
 		}
 		checked = written >= checked ? written + CHECK_BYTES : checked;
 		err = vl_box_ask(b, &m, PIECE_NS, NULL, NULL);
-		if (!err)
-			err = not_whole(vl_message_error(&m));
 		if (err)
 			break;
 		n = m.value[0] < PIECE ? m.value[0] : PIECE;
+		err = not_whole(vl_message_error(&m));
+		/* This piece is the last one. What is in it shows that it is cut short. */
+		if (err && err->code == VL_ERR_TARGET && partial && at + n >= PAGE) {
+			vl_error_destroy(err);
+			err = NULL;
+		}
+		if (err)
+			break;
 		if (n && at >= LARGEST)
 			err = vl_error_hint(
 				vl_error_new(VL_ERR_TARGET,
@@ -186,7 +193,7 @@ static struct vl_error *fetch(struct vl_box *b, int out, const char *dir)
 	return err;
 }
 
-static struct vl_error *unpack(int fd, uint64_t at, int out, const char *dir)
+static struct vl_error *unpack(int fd, uint64_t at, int out, const char *dir, bool partial)
 {
 	struct spool s = { .fd = fd };
 	const struct vl_box_options o = {
@@ -205,7 +212,7 @@ static struct vl_error *unpack(int fd, uint64_t at, int out, const char *dir)
 	err = vl_box_start(&o, &b);
 	if (err)
 		return err;
-	err = fetch(b, out, dir);
+	err = fetch(b, out, dir, partial);
 	vl_box_stop(b);
 	return err;
 }
@@ -308,7 +315,7 @@ static int lock_part(const char *part, const char *done)
 	}
 }
 
-static struct vl_error *make(int fd, uint64_t at, const char *dir, const char *part,
+static struct vl_error *make(int fd, uint64_t at, const char *dir, bool partial, const char *part,
 			     const char *done, int *fd_ret)
 {
 	_cleanup_close_ int lock = lock_part(part, done), out = -1;
@@ -329,7 +336,7 @@ static struct vl_error *make(int fd, uint64_t at, const char *dir, const char *p
 	 */
 	out = vl_file_unnamed(dir);
 	named = out < 0;
-	err = unpack(fd, at, named ? lock : out, dir);
+	err = unpack(fd, at, named ? lock : out, dir, partial);
 	if (!err && (named ? rename(part, done) : !vl_file_name(out, done)))
 		err = vl_error_os(errno, "cannot write to %s", dir);
 	if (err || !named)
@@ -341,23 +348,25 @@ static struct vl_error *make(int fd, uint64_t at, const char *dir, const char *p
 		       vl_error_new(VL_ERR_TARGET, "%s was removed at once", done);
 }
 
-struct vl_error *vl_spool_unpack(int fd, uint64_t at, const char *run_id, int *fd_ret)
+struct vl_error *vl_spool_unpack(int fd, uint64_t at, const char *run_id, bool partial, int *fd_ret)
 {
+	/* A part is never taken for the whole. */
+	const char *more = partial ? "-partial" : "";
 	_cleanup_free_ char *dir = NULL, *done = NULL, *part = NULL;
 	struct vl_error *err = vl_cache_dir(&dir);
 
 	if (err)
 		return vl_error_prefix(err, "the file is compressed");
-	if (asprintf(&done, "%s/%s" SUFFIX, dir, run_id) < 0) {
+	if (asprintf(&done, "%s/%s%s" SUFFIX, dir, run_id, more) < 0) {
 		done = NULL;
 		return vl_error_nomem();
 	}
 	if (open_done(done, fd_ret))
 		return NULL;
-	if (asprintf(&part, "%s/%s" PART, dir, run_id) < 0) {
+	if (asprintf(&part, "%s/%s%s" PART, dir, run_id, more) < 0) {
 		part = NULL;
 		return vl_error_nomem();
 	}
 	vl_spool_tidy(dir, 0);
-	return make(fd, at, dir, part, done, fd_ret);
+	return make(fd, at, dir, partial, part, done, fd_ret);
 }

@@ -101,7 +101,7 @@ static struct vl_error *find(const struct file *in, struct vl_facts *f)
 {
 	struct segments seg = { 0 };
 	bool done;
-	struct vl_error *err = vl_dump_find_xen(in->elf, in->fd, in->size, f, &done);
+	struct vl_error *err = vl_dump_find_xen(in->elf, in->fd, in->size, in->partial, f, &done);
 
 	if (err || done)
 		return err;

@@ -167,9 +167,10 @@ static const struct page_desc *find_desc(struct kdump *k, uint64_t nr)
 	left = k->nr_descs - nr;
 	k->first_desc = nr;
 	k->nr_held = left < DESCS ? left : DESCS;
-	if (!vl_flattened_read(&k->file, k->head.descs + nr * sizeof(k->held[0]), k->held,
-			       k->nr_held * sizeof(k->held[0])))
-		k->nr_held = 0;
+	/* The last ones of a file that is cut short are fewer. */
+	while (k->nr_held && !vl_flattened_read(&k->file, k->head.descs + nr * sizeof(k->held[0]),
+						k->held, k->nr_held * sizeof(k->held[0])))
+		k->nr_held /= 2;
 	return k->nr_held ? &k->held[0] : NULL;
 }
 
@@ -194,11 +195,11 @@ static bool unpack(struct kdump *k, const struct page_desc *d, unsigned char *bu
 	return true;
 }
 
-/* Does the page of @d lie behind the file's end? NULL: its descriptor does. */
+/* Does the file, which is cut short, lack the page of @d? NULL: it lacks its descriptor. */
 static bool is_cut(const struct kdump *k, const struct page_desc *d)
 {
 	return !d || (d->offset >= 0 && d->offset <= INT64_MAX - (int64_t)d->size &&
-		      (uint64_t)d->offset + d->size > k->file.size);
+		      !vl_flattened_has(&k->file, (uint64_t)d->offset, d->size));
 }
 
 static struct vl_error *read_page(void *ctx, uint64_t gpa, void *buf)
@@ -505,7 +506,7 @@ static struct vl_error *index_kdump(const struct vl_index_job *job, struct vl_in
 	if (!k)
 		return vl_error_nomem();
 	k->partial = job->partial;
-	err = vl_flattened_init(job->fd, job->size, &k->file);
+	err = vl_flattened_init(job->fd, job->size, job->partial, &k->file);
 	if (!err)
 		err = read_head(k, job->size, &f);
 	if (!err)

@@ -189,6 +189,7 @@ struct vl_error *vl_dump_load_lime(struct vl_target *t, struct vl_dump *d)
 
 	if (err)
 		return err;
+	d->open_end = true;
 	err = take_ranges(t, d, &ix);
 	vl_index_deinit(&ix);
 	return err;

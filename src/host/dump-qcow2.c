@@ -50,12 +50,25 @@ struct image {
 	unsigned cluster_bits;
 	uint64_t disk_size, snapshots_at;
 	uint32_t nr_snapshots;
+	bool cut; /* cut_off() was called */
 };
 
 static struct vl_error *damaged(const char *what)
 {
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "the disk image is damaged: %s", what),
 			     "check it: qemu-img check FILE");
+}
+
+/* What is at @at is behind the file's end. Without the list of snapshots nothing of them is found. */
+static struct vl_error *cut_off(struct image *im, const char *what, uint64_t at, bool list)
+{
+	im->cut = true;
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+					  "the disk image is truncated: it ends at byte %" PRIu64
+					  ", and %s lies at %" PRIu64,
+					  im->size, what, at),
+			     "is it still being copied? copy it again%s",
+			     list ? "" : "; --partial shows what is in it");
 }
 
 static bool read_at(const struct image *im, uint64_t at, void *buf, size_t len)
@@ -124,20 +137,20 @@ static size_t copy_text(const struct image *im, uint64_t at, size_t len, char *r
 }
 
 /* Read the entry of the table at *@at, and move on to the next one. */
-static struct vl_error *read_snapshot(const struct image *im, uint64_t *at, struct snapshot *ret)
+static struct vl_error *read_snapshot(struct image *im, uint64_t *at, struct snapshot *ret)
 {
 	unsigned char h[40], extra[24] = { 0 };
 	uint32_t id_len, name_len, extra_len;
 
 	if (!read_at(im, *at, h, sizeof(h)))
-		return damaged("its list of snapshots is cut off");
+		return cut_off(im, "its list of snapshots", *at, true);
 	id_len = (uint32_t)h[12] << 8 | h[13];
 	name_len = (uint32_t)h[14] << 8 | h[15];
 	extra_len = vl_be32(h + 36);
 	if (extra_len > EXTRA_MAX)
 		return damaged("its list of snapshots is malformed");
 	if (!read_at(im, *at + sizeof(h), extra, extra_len < 24 ? extra_len : 24))
-		return damaged("its list of snapshots is cut off");
+		return cut_off(im, "its list of snapshots", *at, true);
 	*ret = (struct snapshot){
 		.l1_at = vl_be64(h),
 		.l1_entries = vl_be32(h + 8),
@@ -171,7 +184,7 @@ static void describe(const struct snapshot *s, char *buf, size_t size)
  * Find the snapshot with memory that the user names: by its id, else by its name, as qemu-img does.
  * NULL: the only one.
  */
-static struct vl_error *choose(const struct image *im, const char *asked, struct snapshot *ret)
+static struct vl_error *choose(struct image *im, const char *asked, struct snapshot *ret)
 {
 	uint64_t at = im->snapshots_at;
 	unsigned nr = 0, by_name = 0;
@@ -230,7 +243,7 @@ static struct vl_error *choose(const struct image *im, const char *asked, struct
  * Add the cluster of an entry in a table of the second level. *@left is the size that all clusters
  * together may still have: tables can name one cluster again and again, for a stream of any length.
  */
-static struct vl_error *add_cluster(const struct image *im, struct vl_bytes *b, uint64_t entry,
+static struct vl_error *add_cluster(struct image *im, struct vl_bytes *b, uint64_t entry,
 				    uint64_t n, uint64_t *left)
 {
 	uint64_t at = entry & ENTRY_OFFSET;
@@ -242,15 +255,14 @@ static struct vl_error *add_cluster(const struct image *im, struct vl_bytes *b, 
 	if (at >> im->cluster_bits << im->cluster_bits != at)
 		return damaged("a cluster of the snapshot is not aligned");
 	if (at > im->size || n > im->size - at)
-		return damaged("a cluster of the snapshot is behind its end");
+		return cut_off(im, "a cluster of the snapshot", at, false);
 	if (n > *left)
 		return damaged("the memory of the snapshot is larger than the image");
 	*left -= n;
 	return vl_bytes_add(b, at, n);
 }
 
-static struct vl_error *add_state(const struct image *im, const struct snapshot *s,
-				  struct vl_bytes *b)
+static struct vl_error *add_state(struct image *im, const struct snapshot *s, struct vl_bytes *b)
 {
 	const uint64_t cluster = 1ULL << im->cluster_bits, entries = cluster / 8;
 	const uint64_t span = cluster * entries;
@@ -272,12 +284,12 @@ static struct vl_error *add_state(const struct image *im, const struct snapshot 
 		uint64_t at;
 
 		if (!read_at(im, s->l1_at + 8 * i, l1, sizeof(l1)))
-			return damaged("a table of the snapshot is behind its end");
+			return cut_off(im, "a table of the snapshot", s->l1_at + 8 * i, false);
 		at = vl_be64(l1) & ENTRY_OFFSET;
 		if (!at)
 			memset(table, 0, cluster);
 		else if (!read_at(im, at, table, cluster))
-			return damaged("a table of the snapshot is behind its end");
+			return cut_off(im, "a table of the snapshot", at, false);
 		for (uint64_t k = 0; k < entries && b->size < s->state_size; k++) {
 			uint64_t left = s->state_size - b->size;
 			struct vl_error *err = add_cluster(im, b, vl_be64(table + 8 * k),
@@ -302,15 +314,20 @@ static struct vl_error *index_snapshot(const struct vl_index_job *job, struct vl
 		err = choose(&im, job->choice, &s);
 	if (!err)
 		err = add_state(&im, &s, &bytes);
+	/* The stream ends before the first cluster that is behind the file's end. */
+	if (err && im.cut && job->partial && bytes.size) {
+		vl_error_destroy(err);
+		err = NULL;
+	}
 	if (!err)
-		err = vl_stream_index(&bytes, false, ret);
+		err = vl_stream_index(&bytes, job->partial, ret);
 	vl_bytes_deinit(&bytes);
 	return err;
 }
 
 struct vl_error *vl_dump_load_qcow2(struct vl_target *t, struct vl_dump *d)
 {
-	const struct vl_index_job job = { "qcow2s", index_snapshot, d->fd, 0,
+	const struct vl_index_job job = { "qcow2t", index_snapshot, d->fd, 0,
 					  d->size,  t->snapshot,    false };
 	struct vl_error *err = t->snapshot ? vl_dump_set_choice(t, t->snapshot) : NULL;
 	struct vl_index ix;

@@ -366,7 +366,7 @@ static struct vl_error *index_stream(const struct vl_index_job *job, struct vl_i
 struct vl_error *vl_dump_load_stream_at(struct vl_target *t, struct vl_dump *d, uint64_t at)
 {
 	const struct vl_index_job job = {
-		"stream2", index_stream, d->fd, at, d->size, NULL, false
+		"stream3", index_stream, d->fd, at, d->size, NULL, false
 	};
 	struct vl_index ix;
 	struct vl_error *err = vl_index_open(t, &job, &ix);

@@ -95,8 +95,8 @@ static struct vl_error *add_pages(struct vl_facts *f, int fd, const struct secti
 	return err;
 }
 
-struct vl_error *vl_dump_find_xen(struct Elf *elf, int fd, uint64_t size, struct vl_facts *ret,
-				  bool *done_ret)
+struct vl_error *vl_dump_find_xen(struct Elf *elf, int fd, uint64_t size, bool partial,
+				  struct vl_facts *ret, bool *done_ret)
 {
 	struct sections s = { .has_pages = false };
 	struct vl_error *err;
@@ -116,8 +116,8 @@ struct vl_error *vl_dump_find_xen(struct Elf *elf, int fd, uint64_t size, struct
 	if (nr > FRAMES_MAX || __builtin_add_overflow(s.pages.sh_offset, nr * VL_PAGE_SIZE, &end) ||
 	    nr * VL_PAGE_SIZE > s.pages.sh_size)
 		return damaged("it has fewer pages than numbers of pages");
-	if (end > size)
-		return vl_dump_truncated(end, size);
+	if (end > size && !partial)
+		return vl_dump_cut_off(end, size);
 	err = add_pages(ret, fd, &s, nr);
 	if (err)
 		return err;

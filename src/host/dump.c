@@ -105,7 +105,7 @@ struct vl_error *vl_dump_unpack(struct vl_target *t, struct vl_dump *d, uint64_t
 	int fd;
 
 	snprintf(id, sizeof(id), "%s%s", t->run_id, more);
-	err = t->unpack(d->fd, at, id, &fd);
+	err = t->unpack(d->fd, at, id, t->partial, &fd);
 	if (err)
 		return err;
 	close(d->fd);
@@ -281,8 +281,10 @@ uint64_t vl_target_moved(const struct vl_target *t)
 
 void vl_target_note_end(struct vl_target *t, uint64_t end)
 {
-	if (t->ops == &dump_ops && t->nr_pieces)
-		((struct vl_dump *)t->priv)->end = end;
+	struct vl_dump *d = t->ops == &dump_ops ? t->priv : NULL;
+
+	if (d && (t->nr_pieces || d->open_end))
+		d->end = end;
 }
 
 static struct vl_error *cut(struct vl_error *err, const char *how, uint64_t have, uint64_t need)
@@ -305,6 +307,14 @@ struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err
 	err->code = err->code == VL_ERR_LACKING ? VL_ERR_TARGET : err->code;
 	if (!fstat(d->fd, &st) && (uint64_t)st.st_size < d->size)
 		return cut(err, "was cut short while it was read", (uint64_t)st.st_size, d->size);
+	if (d->open_end && d->end > last->gpa + last->size) {
+		err->code = VL_ERR_TARGET;
+		vl_error_prefix(err,
+				"the file is cut short: its memory ends at 0x%" PRIx64
+				", the guest's at 0x%" PRIx64,
+				last->gpa + last->size, d->end);
+		return vl_error_hint(err, VL_DUMP_AGAIN "; " PARTIAL);
+	}
 	/* The memory ends where the file ends, less d->rest. */
 	if (d->end > last->gpa + last->size)
 		return cut(err, "is cut short", d->size,
@@ -348,6 +358,9 @@ struct vl_error *vl_target_missed(struct vl_target *t)
 	return vl_target_lacking(t, gpa);
 }
 
+/* The first MiB has holes of its own. */
+#define FIRST_MIB (1UL << 20)
+
 /* The pages of @r that the file of @d does not have. */
 static uint64_t behind_end(const struct vl_dump *d, const struct vl_ram *r)
 {
@@ -356,6 +369,17 @@ static uint64_t behind_end(const struct vl_dump *d, const struct vl_ram *r)
 	if (r->fd < 0 || end <= d->size)
 		return 0;
 	return (r->fd_offset > d->size ? r->size : end - d->size + VL_PAGE_SIZE - 1) / VL_PAGE_SIZE;
+}
+
+/*
+ * The bytes of memory from @from to @end, at least. Where memory below 4 GiB ends early, devices
+ * follow.
+ */
+static uint64_t behind_ranges(uint64_t from, uint64_t end)
+{
+	const uint64_t high = 1UL << 32;
+
+	return end - (from > FIRST_MIB && from < high && end > high ? high : from);
 }
 
 bool vl_target_is_partial(const struct vl_target *t)
@@ -369,7 +393,8 @@ bool vl_target_shortfall(const struct vl_target *t, uint64_t *has_ret, uint64_t 
 	const struct vl_ram *last = t->nr_ram ? &t->ram[t->nr_ram - 1] : NULL;
 	uint64_t of = 0, lacks = 0, packed = 0;
 
-	if (!d || !last || !t->partial)
+	/* Of most formats, a file that is cut short is refused. */
+	if (!d || !last || (!t->partial && d->end <= last->gpa + last->size))
 		return false;
 	for (size_t i = 0; i < t->nr_ram; i++) {
 		of += t->ram[i].size / VL_PAGE_SIZE;
@@ -378,8 +403,10 @@ bool vl_target_shortfall(const struct vl_target *t, uint64_t *has_ret, uint64_t 
 	}
 	lacks += vl_pages_cut_off(t, packed);
 	if (d->end > last->gpa + last->size) {
-		lacks += (d->end - last->gpa - last->size) / VL_PAGE_SIZE;
-		of += (d->end - last->gpa - last->size) / VL_PAGE_SIZE;
+		const uint64_t more = behind_ranges(last->gpa + last->size, d->end) / VL_PAGE_SIZE;
+
+		lacks += more;
+		of += more;
 	}
 	*has_ret = of - lacks;
 	*of_ret = of;

@@ -20,8 +20,10 @@ struct vl_dump {
 	unsigned int machine;		/* of an ELF file with these registers; 0: EM_X86_64 */
 	uint64_t rest;			/* bytes behind its last whole page, which are not read */
 	uint64_t moved;			/* as vl_target_moved() */
-	uint64_t end;			/* of a flat image's memory, by its kernel; 0: not known */
-	uint64_t missed;		/* as vl_target_note_miss(); 0: nothing */
+	uint64_t
+		end; /* of the memory of an image that does not say it, by its kernel; 0: not known */
+	bool open_end;	 /* it has addresses, and does not say how many ranges it has: LiME, AVML */
+	uint64_t missed; /* as vl_target_note_miss(); 0: nothing */
 };
 
 /* Load the file's headers: RAM ranges, registers. */
@@ -41,8 +43,8 @@ struct vl_error *vl_dump_load_stream_at(struct vl_target *t, struct vl_dump *d, 
  * In a box: the memory of @elf, a file of @size bytes without segments. *@done_ret is false if it
  * is not a core of Xen.
  */
-struct vl_error *vl_dump_find_xen(struct Elf *elf, int fd, uint64_t size, struct vl_facts *ret,
-				  bool *done_ret);
+struct vl_error *vl_dump_find_xen(struct Elf *elf, int fd, uint64_t size, bool partial,
+				  struct vl_facts *ret, bool *done_ret);
 
 /* Unpack the file from @at on, and use the result in its place; @more is added to the run id. */
 struct vl_error *vl_dump_unpack(struct vl_target *t, struct vl_dump *d, uint64_t at,

@@ -82,7 +82,7 @@ static bool get_header(int fd, uint64_t at, uint64_t before, struct window *w,
 	return true;
 }
 
-static struct vl_error *index_pieces(struct vl_flattened *f, uint64_t size)
+static struct vl_error *index_pieces(struct vl_flattened *f, uint64_t size, bool partial)
 {
 	struct window w;
 	struct piece_header h = { 0 };
@@ -93,8 +93,10 @@ static struct vl_error *index_pieces(struct vl_flattened *f, uint64_t size)
 	for (;;) {
 		struct vl_error *err;
 
-		if (!get_header(f->fd, at, (uint64_t)h.len, &w, &h))
-			return vl_dump_truncated(0, size);
+		/* The file may have grown since. */
+		if (at > size || size - at < sizeof(h) ||
+		    !get_header(f->fd, at, (uint64_t)h.len, &w, &h))
+			return partial ? NULL : vl_dump_cut_off(at + sizeof(h), size);
 		at += sizeof(h);
 		h.at = (int64_t)be64toh((uint64_t)h.at);
 		h.len = (int64_t)be64toh((uint64_t)h.len);
@@ -104,8 +106,12 @@ static struct vl_error *index_pieces(struct vl_flattened *f, uint64_t size)
 			return vl_index_full();
 		if (h.at < 0 || h.len <= 0 || h.at > INT64_MAX - h.len)
 			return vl_dump_damaged("a piece of the flattened file has no place");
+		if ((uint64_t)h.len > size - at && !partial)
+			return vl_dump_cut_off(at + (uint64_t)h.len, size);
 		if ((uint64_t)h.len > size - at)
-			return vl_dump_truncated(at + (uint64_t)h.len, size);
+			h.len = (int64_t)(size - at);
+		if (!h.len)
+			return NULL;
 		err = add(f, &room, &h, at);
 		if (err)
 			return err;
@@ -130,7 +136,7 @@ static void put_in_order(struct vl_flattened *f)
 			f->pieces[i].len = f->pieces[i + 1].at - f->pieces[i].at;
 }
 
-struct vl_error *vl_flattened_init(int fd, uint64_t size, struct vl_flattened *ret)
+struct vl_error *vl_flattened_init(int fd, uint64_t size, bool partial, struct vl_flattened *ret)
 {
 	struct vl_error *err;
 	char head[16] = "";
@@ -140,7 +146,7 @@ struct vl_error *vl_flattened_init(int fd, uint64_t size, struct vl_flattened *r
 		ret->size = size;
 		return NULL;
 	}
-	err = index_pieces(ret, size);
+	err = index_pieces(ret, size, partial);
 	if (!err && !ret->nr)
 		err = vl_dump_truncated(0, size);
 	if (err)
@@ -184,6 +190,24 @@ void vl_flattened_deinit(struct vl_flattened *f)
 {
 	free(f->pieces);
 	f->pieces = NULL;
+}
+
+bool vl_flattened_has(const struct vl_flattened *f, uint64_t at, uint64_t len)
+{
+	size_t i = vl_bisect(k, f->nr, f->pieces[k].at <= at);
+	const uint64_t end = at + len;
+
+	if (!f->pieces)
+		return at <= f->size && len <= f->size - at;
+	if (!len || end < at)
+		return !len;
+	for (i -= !!i; at < end; i++) {
+		if (i == f->nr || f->pieces[i].at > at)
+			return false;
+		if (f->pieces[i].at + f->pieces[i].len > at)
+			at = f->pieces[i].at + f->pieces[i].len;
+	}
+	return true;
 }
 
 bool vl_flattened_read(const struct vl_flattened *f, uint64_t at, void *buf, size_t len)

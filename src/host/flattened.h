@@ -31,9 +31,9 @@ bool vl_is_flattened(const void *head, size_t len);
 
 /*
  * In a box: go through all of the file @fd of @size bytes. Nothing of @ret is to be freed if this
- * fails.
+ * fails. @partial: a flattened file that is cut short is no error.
  */
-struct vl_error *vl_flattened_init(int fd, uint64_t size, struct vl_flattened *ret);
+struct vl_error *vl_flattened_init(int fd, uint64_t size, bool partial, struct vl_flattened *ret);
 /* Append what was found to @ix. */
 struct vl_error *vl_flattened_put(const struct vl_flattened *f, struct vl_index *ix);
 /* The same file, by what is next in @ix. Nothing of @ret is to be freed if this fails. */
@@ -41,6 +41,8 @@ struct vl_error *vl_flattened_take(struct vl_index *ix, int fd, uint64_t size,
 				   struct vl_flattened *ret);
 void vl_flattened_deinit(struct vl_flattened *f);
 
+/* Are the @len bytes at @at in the file? */
+bool vl_flattened_has(const struct vl_flattened *f, uint64_t at, uint64_t len);
 /* Read @len bytes at @at. False: they are not in the file. */
 bool vl_flattened_read(const struct vl_flattened *f, uint64_t at, void *buf, size_t len);
 

@@ -119,7 +119,8 @@ struct vl_target {
 
 	unsigned int kernel; /* of the options, as the next ones */
 	bool partial;
-	struct vl_error *(*unpack)(int fd, uint64_t at, const char *run_id, int *fd_ret);
+	struct vl_error *(*unpack)(int fd, uint64_t at, const char *run_id, bool partial,
+				   int *fd_ret);
 	struct vl_error *(*index)(const struct vl_index_job *job, const char *run_id,
 				  struct vl_index *ret);
 

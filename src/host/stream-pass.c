@@ -74,6 +74,28 @@ static struct vl_error *add_run(struct vl_cursor *c, uint64_t page, uint64_t at)
 	return NULL;
 }
 
+/*
+ * The next 64 pages of a block, of which those lie at @at that are set in @word, the others are
+ * zeros, of a stream that may be cut off.
+ */
+static struct vl_error *add_known(struct vl_cursor *c, uint64_t first, uint64_t nr, uint64_t word,
+				  uint64_t at)
+{
+	struct vl_error *err = NULL;
+
+	for (uint64_t i = 0; !err && i < nr; i++) {
+		const uint64_t place = at + i * VL_PAGE_SIZE;
+
+		if (!(word >> i & 1))
+			err = add_run(c, first + i, VL_FILLED);
+		else if (place <= c->s->bytes.size - VL_PAGE_SIZE)
+			err = add_run(c, first + i, place);
+		else
+			c->cut = true;
+	}
+	return err;
+}
+
 /* Add those of a block's @pages that the bitmap at @map shows. Each has its place behind @at. */
 static struct vl_error *add_places(struct vl_cursor *c, uint64_t map, uint64_t pages, uint64_t at)
 {
@@ -87,7 +109,16 @@ static struct vl_error *add_places(struct vl_cursor *c, uint64_t map, uint64_t p
 
 		if (vl_bytes_read(b, map + done, words, n) != (int64_t)n)
 			return vl_cut_off(c);
-		for (size_t i = 0; i < n / 8; i++)
+		for (size_t i = 0; c->partial && i < n / 8; i++) {
+			const uint64_t page = (done / 8 + i) * 64;
+
+			err = add_known(c, c->nr_pages + page,
+					pages - page < 64 ? pages - page : 64, le64toh(words[i]),
+					at + page * VL_PAGE_SIZE);
+			if (err)
+				return err;
+		}
+		for (size_t i = 0; !c->partial && i < n / 8; i++)
 			for (uint64_t w = le64toh(words[i]); w; w &= w - 1) {
 				uint64_t page = (done / 8 + i) * 64 + (uint64_t)__builtin_ctzll(w);
 				uint64_t place = at + page * VL_PAGE_SIZE;
@@ -203,6 +234,12 @@ static struct vl_error *set_page(struct vl_cursor *c, uint64_t page, uint64_t at
 	return NULL;
 }
 
+/* The place of a page that is @fill all over. Zeros need none, unless a page may be missing. */
+static uint64_t filled(const struct vl_cursor *c, unsigned char fill)
+{
+	return fill || c->partial ? VL_FILLED | fill : 0;
+}
+
 /* Take the page whose offset and flags are @head. A later one at the same place replaces it. */
 static struct vl_error *take_page(struct vl_cursor *c, uint64_t head)
 {
@@ -224,7 +261,7 @@ static struct vl_error *take_page(struct vl_cursor *c, uint64_t head)
 		return err ? err : vl_skip(c, VL_PAGE_SIZE);
 	}
 	err = vl_take(c, 1, &fill);
-	return err ? err : set_page(c, page, *fill ? VL_FILLED | *fill : 0);
+	return err ? err : set_page(c, page, filled(c, *fill));
 }
 
 #define AGAIN_HINT "save the guest without that"
@@ -260,8 +297,8 @@ static struct vl_error *take_pages(struct vl_cursor *c)
 			if (n > left)
 				break;
 			err = set_page(c, page, c->at + HEAD);
-		} else if (p[HEAD] || c->leaves[(c->first + page) / VL_LEAF]) {
-			err = set_page(c, page, p[HEAD] ? VL_FILLED | p[HEAD] : 0);
+		} else if (filled(c, p[HEAD]) || c->leaves[(c->first + page) / VL_LEAF]) {
+			err = set_page(c, page, filled(c, p[HEAD]));
 		}
 		if (err)
 			return err;
@@ -531,7 +568,7 @@ static struct vl_error *take_sections(struct vl_cursor *c)
 	}
 }
 
-static struct vl_error *open_stream(struct vl_cursor *c, bool partial)
+static struct vl_error *open_stream(struct vl_cursor *c)
 {
 	const unsigned char *p;
 	struct vl_error *err = vl_take(c, 8, &p);
@@ -546,7 +583,7 @@ static struct vl_error *open_stream(struct vl_cursor *c, bool partial)
 						  vl_be32(p + 4)),
 				     "version 3 is understood");
 	err = take_sections(c);
-	if (err && c->cut && partial && c->s->nr_blocks) {
+	if (err && c->cut && c->partial && c->s->nr_blocks) {
 		vl_error_destroy(err);
 		err = NULL;
 	}
@@ -565,12 +602,12 @@ static struct vl_error *open_stream(struct vl_cursor *c, bool partial)
 struct vl_error *vl_stream_index(const struct vl_bytes *bytes, bool partial, struct vl_index *ret)
 {
 	struct vl_stream s = { .bytes = *bytes };
-	struct vl_cursor c = { .s = &s };
+	struct vl_cursor c = { .s = &s, .partial = partial };
 	struct vl_error *err;
 	struct stat st;
 
 	c.file_size = fstat(bytes->fd, &st) ? 0 : (uint64_t)st.st_size;
-	err = open_stream(&c, partial);
+	err = open_stream(&c);
 	if (!err)
 		err = vl_stream_put(&s, ret);
 	vl_cursor_deinit(&c);

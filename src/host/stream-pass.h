@@ -13,7 +13,8 @@
 #define VL_LEAF 512
 
 struct vl_cursor {
-	bool cut; /* vl_cut_off() was called */
+	bool cut;     /* vl_cut_off() was called */
+	bool partial; /* a stream that is cut off is no error: which pages are zeros is kept */
 	struct vl_stream *s;
 	uint64_t at;	    /* in the stream */
 	uint64_t file_size; /* of the file behind it */
@@ -21,7 +22,7 @@ struct vl_cursor {
 	const unsigned char *map; /* NULL: none */
 	uint64_t map_at, map_len; /* what of the file is mapped */
 	unsigned char buf[VL_TAKE_MAX];
-	/* In each VL_LEAF pages: where each lies, or VL_FILLED and a byte; 0, or NULL: zeros. */
+	/* In each VL_LEAF pages: where each lies, or VL_FILLED and a byte; 0, or NULL: zeros, or not in it. */
 	uint64_t **leaves;
 	uint64_t nr_leaves;	/* those there can be */
 	uint64_t leaf_bytes;	/* in those that are */

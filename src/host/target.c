@@ -160,6 +160,7 @@ bool vl_target_is_live(const struct vl_target *t)
 const char *vl_target_wait_hint(const struct vl_target *t)
 {
 	return vl_target_is_live(t) ? "wait until it has booted" :
+	       t->partial	    ? "it may lie in the part that the file lacks" :
 				      "make another file when the guest has booted";
 }
 

@@ -43,7 +43,8 @@ struct vl_target_options {
 	 * Unpack what is compressed in file @fd from @at on, under this run id: *@fd_ret is the
 	 * caller's. NULL: such a file is an error.
 	 */
-	struct vl_error *(*unpack)(int fd, uint64_t at, const char *run_id, int *fd_ret);
+	struct vl_error *(*unpack)(int fd, uint64_t at, const char *run_id, bool partial,
+				   int *fd_ret);
 	/*
 	 * Make the index of a file with this run id in a process without rights, or take one that
 	 * is kept (index.h). NULL: it is made here, as by a test. *@ret is the caller's, also

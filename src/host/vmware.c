@@ -57,6 +57,7 @@ struct layout {
 struct state {
 	int fd;
 	uint64_t size;
+	bool partial;
 };
 
 static struct vl_error *damaged(const char *how)
@@ -111,9 +112,9 @@ static struct vl_error *skip_block(const struct state *s, uint64_t *at, uint64_t
 	if (!get(s, *at, &head, sizeof(head)))
 		return damaged("a block is cut short");
 	*data_ret = *at + sizeof(head) + head.padding;
-	if (*data_ret > s->size || head.size > s->size - *data_ret)
-		return damaged("a block ends behind the file");
 	*at = *data_ret + head.size;
+	if (*data_ret > s->size || head.size > UINT64_MAX - *data_ret)
+		return damaged("a block ends behind the file");
 	return NULL;
 }
 
@@ -141,11 +142,15 @@ static struct vl_error *read_tag(const struct state *s, struct layout *l, uint64
 	size = TAG_SIZE(tag);
 	if (size == BLOCK || size == BLOCK_COMPRESSED) {
 		err = skip_block(s, at, &data);
-		if (!err && !strcmp(name, "Memory")) {
+		if (err)
+			return err;
+		if (!strcmp(name, "Memory")) {
 			l->block = data;
 			l->packed = size == BLOCK_COMPRESSED;
 		}
-		return err;
+		/* The state names the regions before their memory. */
+		*end_ret = *at > s->size && l->block && s->partial;
+		return *at > s->size && !*end_ret ? vl_dump_cut_off(*at, s->size) : NULL;
 	}
 	if (size <= sizeof(value)) {
 		if (!get(s, *at, &value, size))
@@ -188,7 +193,7 @@ static struct vl_error *read_layout(const struct state *s, struct layout *ret)
 /* In a box. */
 static struct vl_error *index_state(const struct vl_index_job *job, struct vl_index *ret)
 {
-	const struct state s = { job->fd, job->size };
+	const struct state s = { job->fd, job->size, job->partial };
 	struct layout l;
 	struct vl_error *err = read_layout(&s, &l);
 
@@ -229,8 +234,9 @@ static struct vl_error *set(struct vl_target *t, struct vl_dump *d, const struct
 			continue;
 		if (r->size > most || r->at > most || r->file > most)
 			return damaged("a region of memory is larger than any machine's");
-		if (at > d->size || (r->file + r->size) * VL_PAGE_SIZE > d->size - at)
-			return vl_dump_truncated(at + (r->file + r->size) * VL_PAGE_SIZE, d->size);
+		if (!t->partial &&
+		    (at > d->size || (r->file + r->size) * VL_PAGE_SIZE > d->size - at))
+			return vl_dump_cut_off(at + (r->file + r->size) * VL_PAGE_SIZE, d->size);
 		err = vl_ram_add(t, &(struct vl_ram){
 					    .gpa = r->at * VL_PAGE_SIZE,
 					    .size = r->size * VL_PAGE_SIZE,

@@ -79,7 +79,7 @@ static void read_all(struct vl_target *t)
 }
 
 /* As vl_spool_unpack() does in a box, to memory. */
-static struct vl_error *unpack(int fd, uint64_t at, const char *run_id, int *fd_ret)
+static struct vl_error *unpack(int fd, uint64_t at, const char *run_id, bool partial, int *fd_ret)
 {
 	_cleanup_archive_ struct vl_archive *a = NULL;
 	static unsigned char piece[1 << 16];
@@ -87,7 +87,7 @@ static struct vl_error *unpack(int fd, uint64_t at, const char *run_id, int *fd_
 	struct vl_error *err = vl_archive_ready_stream(&a);
 	size_t n = sizeof(piece), all = 0;
 
-	(void)run_id;
+	(void)run_id, (void)partial;
 	if (!err && lseek(fd, (off_t)at, SEEK_SET) < 0)
 		return vl_error_new(VL_ERR_TARGET, "cannot seek");
 	if (!err)

@@ -374,9 +374,10 @@ static void test_flattened(void)
 {
 	enum { NR = 600, SIZE = NR * NR };
 	static unsigned char whole[SIZE], got[SIZE];
+	struct vl_error *err;
 	struct vl_flattened f;
 	uint64_t header[2];
-	uint64_t at = 0;
+	uint64_t at = 0, from;
 
 	save("makedumpfile\0\0\0\0\0\0\0\0\0\0\0\1", 24);
 	append(4096, "", 0);
@@ -393,12 +394,36 @@ static void test_flattened(void)
 	}
 	memset(header, 0xff, sizeof(header));
 	append(at, header, sizeof(header));
-	if (!ok(!vl_flattened_init(open(path, O_RDONLY), append(0, "", 0), &f) && f.nr == NR &&
-			f.size == SIZE,
+	if (!ok(!vl_flattened_init(open(path, O_RDONLY), append(0, "", 0), false, &f) &&
+			f.nr == NR && f.size == SIZE,
 		"a flattened file of %d pieces opens", NR))
 		return;
 	ok(vl_flattened_read(&f, 0, got, SIZE) && !memcmp(got, whole, SIZE), "it has its bytes");
 	ok(!vl_flattened_read(&f, SIZE - 1, got, 2), "and no more");
+	ok(vl_flattened_has(&f, 0, SIZE) && vl_flattened_has(&f, SIZE - 1, 1) &&
+		   !vl_flattened_has(&f, SIZE - 1, 2) && !vl_flattened_has(&f, 1, UINT64_MAX),
+	   "it knows which");
+	vl_flattened_deinit(&f);
+	/* Without the end mark, the first of the last two pieces, and a half of the other. */
+	at = append(0, "", 0) - sizeof(header) - (2 * NR - 3) - sizeof(header) - (2 * NR - 1) / 2;
+	err = vl_flattened_init(f.fd, at, false, &f);
+	ok(err && strstr(err->message, "is truncated") && strstr(err->hint, "--partial"),
+	   "cut short it is refused");
+	vl_error_destroy(err);
+	f.fd = open(path, O_RDONLY);
+	if (!ok(!vl_flattened_init(f.fd, at, true, &f) && f.nr == NR - 1,
+		"but where that is allowed"))
+		return;
+	from = (NR - 1) * (NR - 1);
+	ok(vl_flattened_has(&f, 0, (NR - 2) * (NR - 2)) &&
+		   !vl_flattened_has(&f, (NR - 2) * (NR - 2), 1) &&
+		   !vl_flattened_has(&f, 0, from + 1) &&
+		   vl_flattened_has(&f, from, (2 * NR - 1) / 2) &&
+		   !vl_flattened_has(&f, from, (2 * NR - 1) / 2 + 2),
+	   "it has the pieces before, and what is there of the last");
+	ok(vl_flattened_read(&f, from, got, (2 * NR - 1) / 2) &&
+		   !memcmp(got, whole + from, (2 * NR - 1) / 2),
+	   "which can be read");
 	close(f.fd);
 	vl_flattened_deinit(&f);
 	unlink(path);

@@ -300,7 +300,7 @@ static void test_disk(void)
 	disk_at(60, 70000, 4);
 	disk_refused("too many snapshots", NULL, "more snapshots than");
 	disk_at(64, disk_len - 8, 8);
-	disk_refused("a list behind the end", NULL, "its list of snapshots is cut off");
+	disk_refused("a list behind the end", NULL, "and its list of snapshots lies at");
 	disk_at(CLUSTER + 36, 5000, 4);
 	disk_refused("a list that is none", NULL, "its list of snapshots is malformed");
 	at = put_snapshot(CLUSTER, "1", "disk only", 0);
@@ -316,9 +316,9 @@ static void test_disk(void)
 		disk_at(3 * CLUSTER + 8 * i, 4 * CLUSTER, 8);
 	disk_refused("one cluster for all", NULL, "larger than the image");
 	disk_at(2 * CLUSTER + 16, disk_len, 8);
-	disk_refused("a table behind the end", NULL, "a table of the snapshot is behind its end");
+	disk_refused("a table behind the end", NULL, "and a table of the snapshot lies at");
 	disk_at(3 * CLUSTER + 8, disk_len, 8);
-	disk_refused("a cluster behind the end", NULL, "a cluster of the snapshot is behind");
+	disk_refused("a cluster behind the end", NULL, "and a cluster of the snapshot lies at");
 	disk_at(3 * CLUSTER + 8, 4 * CLUSTER + 512, 8);
 	disk_refused("a cluster between two", NULL, "not aligned");
 	disk_at(3 * CLUSTER + 8, 4 * CLUSTER | 1UL << 62, 8);
