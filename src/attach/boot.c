@@ -270,13 +270,15 @@ static struct vl_error *search_live(struct vl_attach *c)
 	return unfinished(c, err);
 }
 
+enum ran { DID_NOT_RUN, MAY_HAVE_RUN, DID_RUN };
+
 /*
  * Did the vCPUs (@nr) run the kernel of @c, which a search has found in their memory? Another one
  * may have run, by kexec or a reboot. The kernel puts its per-CPU areas at addresses that differ
  * with each boot, and GS of a CPU that runs the kernel points to one of them (KERNEL_GS_BASE of
  * others, if it is known).
  */
-static bool ran(const struct vl_attach *c, const struct vl_vcpu *vcpus, size_t nr)
+static enum ran ran(const struct vl_attach *c, const struct vl_vcpu *vcpus, size_t nr)
 {
 	const uint64_t offsets = vl_symbol(c->kernel, "__per_cpu_offset");
 	const uint64_t text = vl_symbol(c->kernel, "_stext");
@@ -291,32 +293,35 @@ static bool ran(const struct vl_attach *c, const struct vl_vcpu *vcpus, size_t n
 			continue;
 		/* Above the text are modules. */
 		if (inside && vcpus[i].rip < text)
-			return false;
+			return DID_NOT_RUN;
 		/* User code has one below, as has the kernel for some instructions. */
 		if (!(gs >> 63))
 			continue;
 		for (size_t k = 0; k < nr && !is_area; k++) {
 			uint64_t area;
 
-			is_area = vl_target_read_virt(c->target, &c->pt, offsets + 8 * k, &area,
-						      sizeof(area)) &&
-				  area == gs;
+			if (!vl_target_read_virt(c->target, &c->pt, offsets + 8 * k, &area,
+						 sizeof(area)))
+				return MAY_HAVE_RUN;
+			is_area = area == gs;
 		}
 		if (!is_area)
-			return false;
+			return DID_NOT_RUN;
 		good++;
 	}
-	return good > 0;
+	return good > 0 ? DID_RUN : MAY_HAVE_RUN;
 }
 
 /*
  * The page table that the registers of a file name may be one of a process that had ended when the
- * memory was copied, if pages changed meanwhile. So search for the kernel; takes @err, the reason
- * why it was not found by the registers.
+ * memory was copied, if pages changed meanwhile, or may lie in the part that a file lacks. So
+ * search for the kernel; takes @err, the reason why it was not found by the registers.
  */
-static struct vl_error *boot_moved(struct vl_attach *c, struct vl_error *err)
+static struct vl_error *boot_otherwise(struct vl_attach *c, struct vl_error *err)
 {
+	const bool partial = vl_target_is_partial(c->target);
 	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
+	enum ran least = partial ? MAY_HAVE_RUN : DID_RUN;
 	struct vl_error *none;
 	size_t nr;
 
@@ -324,7 +329,7 @@ static struct vl_error *boot_moved(struct vl_attach *c, struct vl_error *err)
 	    vl_pulse_life_of(vcpus, nr) != VL_LIFE_KERNEL)
 		return err;
 	none = boot_by_search(c);
-	if (!none && ran(c, vcpus, nr)) {
+	if (!none && ran(c, vcpus, nr) >= least) {
 		vl_error_destroy(err);
 		return NULL;
 	}
@@ -334,8 +339,11 @@ static struct vl_error *boot_moved(struct vl_attach *c, struct vl_error *err)
 	}
 	vl_kernel_destroy(c->kernel);
 	c->kernel = NULL;
-	return vl_error_hint(err, "the file changed while it was made; --kernel=1 takes the kernel "
-				  "that the memory holds, if that is the one that ran");
+	return vl_error_hint(err,
+			     "%s; --kernel=1 takes the kernel that the memory holds, if that is "
+			     "the one that ran",
+			     partial ? "the page tables of the registers are not in the file" :
+				       "the file changed while it was made");
 }
 
 struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
@@ -377,8 +385,9 @@ struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
 		c->kernel = NULL;
 		nanosleep(&wait, NULL);
 	}
-	if (err && err->code == VL_ERR_FAULT && vl_target_moved(c->target))
-		err = boot_moved(c, err);
+	if (err && err->code == VL_ERR_FAULT &&
+	    (vl_target_moved(c->target) || vl_target_is_partial(c->target)))
+		err = boot_otherwise(c, err);
 	if (err && vl_late(deadline)) {
 		vl_error_destroy(err);
 		err = vl_attach_late();

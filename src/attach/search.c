@@ -368,6 +368,16 @@ static void look_at(struct search *f, uint64_t at)
 	};
 }
 
+/* Read @n bytes. Pages that cannot be read count as zeros. */
+static void read_chunk(struct search *f, uint64_t gpa, uint64_t n)
+{
+	if (!vl_discard(vl_target_read(f->target, gpa, f->chunk, n)))
+		return;
+	for (uint64_t at = 0; at < n; at += VL_PAGE_SIZE)
+		if (vl_discard(vl_target_read(f->target, gpa + at, f->chunk + at, VL_PAGE_SIZE)))
+			memset(f->chunk + at, 0, VL_PAGE_SIZE);
+}
+
 static void look_through(struct search *f, const struct vl_ram *r)
 {
 	uint64_t gpa = r->gpa, end;
@@ -376,9 +386,7 @@ static void look_through(struct search *f, const struct vl_ram *r)
 	       vl_target_next_data(f->target, gpa, &gpa, &end)) {
 		uint64_t n = end - gpa < CHUNK ? end - gpa : CHUNK;
 
-		/* Memory that cannot be read counts as zeros. */
-		if (vl_discard(vl_target_read(f->target, gpa, f->chunk, n)))
-			memset(f->chunk, 0, n);
+		read_chunk(f, gpa, n);
 		for (uint64_t at = 0; at < n; at += VL_PAGE_SIZE) {
 			const uint64_t *page = (const uint64_t *)(f->chunk + at);
 
