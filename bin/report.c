@@ -130,13 +130,24 @@ void error_report(const char *applet, const char *guest, const struct vl_error *
 	putc('\n', stderr);
 }
 
-void error_report_shortfall(const char *applet, const char *guest, uint64_t has, uint64_t of)
+void error_report_shortfall(const char *applet, const char *guest, const struct vl_shortfall *lacks)
 {
-	_cleanup_error_ struct vl_error *err = vl_error_new(
-		VL_ERR_TARGET, "the file is cut short: %" PRIu64 " of %" PRIu64 " pages", has, of);
+	static const char code[] = "its code shows where its structures have their fields";
+	_cleanup_error_ struct vl_error *err = NULL;
 
-	error_report(applet, guest,
-		     vl_error_hint(err, "data in the rest are missing from this answer"));
+	if (lacks->has >= lacks->of) {
+		err = vl_error_hint(vl_error_new(VL_ERR_TARGET, "the file does not have all of the "
+								"kernel's types (BTF)"),
+				    "%s", code);
+		error_report(applet, guest, err);
+		return;
+	}
+	err = vl_error_new(VL_ERR_TARGET, "the file is cut short: %" PRIu64 " of %" PRIu64 " pages",
+			   lacks->has, lacks->of);
+	err = vl_error_hint(err, "data in the rest are missing from this answer%s%s",
+			    lacks->types ? ", as are the kernel's types (BTF): " : "",
+			    lacks->types ? code : "");
+	error_report(applet, guest, err);
 }
 
 void report_fate(const char *applet, const char *guest, enum vl_kernel_fate fate)

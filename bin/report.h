@@ -32,8 +32,9 @@ void use_locale(void);
 /* "APPLET: GUEST: MESSAGE; HINT" on stderr, one line. @guest may be NULL. */
 void error_report(const char *applet, const char *guest, const struct vl_error *err);
 
-/* With --partial: say that of the pages of memory, @of, the file has @has. */
-void error_report_shortfall(const char *applet, const char *guest, uint64_t has, uint64_t of);
+/* Report in the same way what the file lacks. */
+void error_report_shortfall(const char *applet, const char *guest,
+			    const struct vl_shortfall *lacks);
 
 /* Report in the same way that the guest's kernel has no table of its symbols. */
 void report_bare(const char *applet, const char *guest);

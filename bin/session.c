@@ -64,7 +64,7 @@ bool session_open(struct session *s)
 {
 	_cleanup_error_ struct vl_error *err = NULL;
 	struct progress progress;
-	uint64_t has, of;
+	struct vl_shortfall lacks;
 
 	if (s->guest)
 		return true;
@@ -76,8 +76,8 @@ bool session_open(struct session *s)
 	progress_end(&progress);
 	if (err)
 		error_report(s->applet->name, s->request->spec, err);
-	else if (vl_guest_shortfall(s->guest, &has, &of))
-		error_report_shortfall(s->applet->name, s->request->spec, has, of);
+	else if (vl_guest_shortfall(s->guest, &lacks))
+		error_report_shortfall(s->applet->name, s->request->spec, &lacks);
 	return !err;
 }
 

@@ -89,7 +89,7 @@ static void look_once(const struct run *r, struct view_job *job, const struct vl
 	job->pid = g ? vl_guest_pid(g) : 0;
 	job->moved = g ? vl_guest_moved(g) : 0;
 	if (g)
-		vl_guest_shortfall(g, &job->has_pages, &job->of_pages);
+		job->is_short = vl_guest_shortfall(g, &job->lacks);
 	if (g && (r->request->stats || r->request->trusted))
 		view_note(job, g);
 	/* A worker that asked the kernel stores what it learned: wait for it. */
@@ -127,6 +127,8 @@ static void look_list(void *ctx, struct view_job *job)
 	job->attach_ns = vl_now_ns() - start;
 	job->live = g && vl_guest_is_live(g);
 	job->pid = g ? vl_guest_pid(g) : 0;
+	if (g)
+		job->is_short = vl_guest_shortfall(g, &job->lacks);
 	if (g && r->request->stats)
 		view_note(job, g);
 	view_end(job, g);
@@ -290,9 +292,9 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 		if (!r->request->attachments)
 			brief_attachments(&tables[i]);
 	for (size_t i = 0; i < nr; i++)
-		if (jobs[i].has_pages < jobs[i].of_pages)
+		if (jobs[i].is_short)
 			error_report_shortfall(r->request->applet->name, jobs[i].spec,
-					       jobs[i].has_pages, jobs[i].of_pages);
+					       &jobs[i].lacks);
 	/*
 	 * "No containers" is an answer, too: a list without rows has its header, as in docker ps.
 	 */

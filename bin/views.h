@@ -18,8 +18,9 @@ struct view_job {
 	char *reason, *others;	      /* why this engine, why no other; malloc'ed */
 	uint64_t paused_ns, attach_ns, look_ns;
 	struct vl_trusted_stats trusted;
-	uint64_t moved;		      /* vl_guest_moved() */
-	uint64_t has_pages, of_pages; /* vl_guest_shortfall(); equal: it has all */
+	uint64_t moved; /* vl_guest_moved() */
+	bool is_short;	/* `lacks` says how */
+	struct vl_shortfall lacks;
 	bool live;
 	uint64_t at_ns;		/* when the look began, CLOCK_REALTIME; 0: none did */
 	bool unreached;		/* a row says so, and not an error */

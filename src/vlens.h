@@ -180,11 +180,15 @@ bool vl_guest_is_live(const struct vl_guest *g);
  */
 uint64_t vl_guest_moved(const struct vl_guest *g);
 
-/*
- * With target.partial: the pages of memory that the file has, and that it should have, once its
- * kernel is known. False: it has all.
- */
-bool vl_guest_shortfall(const struct vl_guest *g, uint64_t *has_ret, uint64_t *of_ret);
+/* What a file that is cut short has, once its kernel is known. */
+struct vl_shortfall {
+	uint64_t has,
+		of; /* pages of memory that it has, and that it should have; equal: it has all */
+	bool types; /* the kernel's types lie in the rest: its code shows the fields */
+};
+
+/* *@ret is of the file behind @g. False: it has all of its memory, as far as is known. */
+bool vl_guest_shortfall(const struct vl_guest *g, struct vl_shortfall *ret);
 
 /* The interface through which the guest's kernel answers; owned by @g. */
 struct vl_sys *vl_guest_sys(struct vl_guest *g);

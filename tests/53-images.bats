@@ -59,6 +59,9 @@ same_in() {
 	answers "$DUMPS/g61.elf" >"$T/text.elf"
 	answers "$T/kdump" >"$T/text.kdump"
 	cmp "$T/text.elf" "$T/text.kdump" || fail "$(diff "$T/text.elf" "$T/text.kdump" | head)"
+	# QEMU writes it flattened: cut short, it has its headers and the first pages.
+	truncate -s -1M "$T/kdump"
+	assert_partial "$T/kdump"
 	rm "$T/kdump"
 }
 
@@ -73,6 +76,8 @@ same_in() {
 		vps "$T/$form" -ef >"$T/text" || fail "$form is not read"
 		cmp "$T/elf" "$T/text" || fail "$form: $(diff "$T/elf" "$T/text" | head)"
 		assert_same "$(vlsmod "$DUMPS/g61.elf")" "$(vlsmod "$T/$form")"
+		assert_same "$(vlsof "$DUMPS/g61.elf")" "$(vlsof "$T/$form")"
+		assert_same "$(vuptime "$DUMPS/g61.elf")" "$(vuptime "$T/$form")"
 	done
 	# A compressed file of a compressed format: as nested as it gets.
 	for file in "gzip -1" "zstd -1" "lz4 -1"; do
@@ -298,22 +303,35 @@ qemu_notes() {
 	fi
 }
 
-# assert_partial FILE: a file that is cut short is refused, but with --partial.
-assert_partial() {
-	run --separate-stderr vpslist "$1"
-	assert_status 3
+# assert_partial_says FILE: with --partial it is said how much of the file is there.
+assert_partial_says() {
 	run --separate-stderr vpslist --partial "$1"
 	[[ $status -eq 0 || $status -eq 3 ]]
 	[[ $stderr =~ ^"vpslist: $1: the file is cut short: "([0-9]+)" of "([0-9]+)" pages" ]] || fail "$stderr"
 	[[ ${BASH_REMATCH[1]} -gt 1000 && ${BASH_REMATCH[1]} -lt ${BASH_REMATCH[2]} ]]
 }
 
+# assert_partial FILE: a file that is cut short is refused, but with --partial.
+assert_partial() {
+	run --separate-stderr vpslist "$1"
+	assert_status 3
+	assert_partial_says "$1"
+}
+
 @test "--partial: what is there of a file that is cut short, in each format" {
 	local form size end
 	dump g7
 	vps "$DUMPS/g7.elf" -ef >"$T/whole"
-	for form in raw lime vmcore avml kdump-lzo; do
-		"$VT_TESTS/lib/image" "$form" "$DUMPS/g7.elf" "$T/$form"
+	for form in elf raw lime vmcore avml kdump-lzo xen vmss lime.gz; do
+		if [[ $form == elf ]]; then
+			cp "$DUMPS/g7.elf" "$T/elf"
+			chmod u+w "$T/elf"
+		elif [[ $form == *.gz ]]; then
+			"$VT_TESTS/lib/image" lime "$DUMPS/g7.elf" "$T/lime"
+			gzip -1 "$T/lime"
+		else
+			"$VT_TESTS/lib/image" "$form" "$DUMPS/g7.elf" "$T/$form"
+		fi
 		size=$(stat -c %s "$T/$form")
 		# A little first: the answer is likely to be whole.
 		for end in $((size - size / 512)) $((size - size / 10)); do
@@ -323,6 +341,9 @@ assert_partial() {
 			[[ $stderr =~ "vps: $T/$form: the file is cut short: "[0-9]+" of "[0-9]+" pages" ||
 				($form == raw && $stderr == *"may lie in the rest; vmem shows"*) ]] ||
 				fail "$form: $status $stderr"
+			# The dump has registers: where they lead nowhere, the kernel is searched for.
+			[[ $form != elf ]] ||
+				assert_same "$(vpslist --partial --kernel=1 "$T/elf" 2>&1)" "$(vpslist --partial "$T/elf" 2>&1)"
 			[[ $status -ne 0 ]] || assert_same "$(<"$T/whole")" "$output"
 			[[ $status -eq 0 || $status -eq 3 ]] || fail "$form: $status $stderr"
 			[[ $form == raw ]] || assert_partial "$T/$form"
@@ -333,6 +354,53 @@ assert_partial() {
 	run --separate-stderr vps --partial "$DUMPS/g7.elf" -ef
 	[[ $status -eq 0 && -z $stderr ]] || fail "$stderr"
 	assert_same "$(<"$T/whole")" "$output"
+}
+
+@test "a LiME file that ends with a range, and lacks what is behind: its kernel knows" {
+	local pages
+	dump g7
+	"$VT_TESTS/lib/image" lime "$DUMPS/g7.elf" "$T/lime"
+	pages=$(($(stat -c %s "$T/lime") / 4096 - 16 * 256))
+	truncate -s $((32 + pages * 4096)) "$T/lime"
+	# The last address of the first range, in its header.
+	python3 -c 'import struct, sys; sys.stdout.buffer.write(struct.pack("<Q", int(sys.argv[1]) * 4096 - 1))' "$pages" |
+		dd of="$T/lime" bs=1 seek=16 conv=notrunc status=none
+	run --separate-stderr vmem "$T/lime"
+	[[ $stderr =~ ^"vmem: $T/lime: the file is cut short: $pages of "[0-9]+" pages; data in the rest are missing from this answer"$ ]] ||
+		fail "$stderr"
+	run --separate-stderr vps "$T/lime" -ef
+	if [[ $status -eq 0 ]]; then
+		assert_same "$(vps "$DUMPS/g7.elf" -ef)" "$output"
+	else
+		assert_refused vps "$T/lime" "the file is cut short: its memory ends at 0x"
+	fi
+	assert_partial_says "$T/lime"
+}
+
+@test "a cut file: vmem, vlist and vtop say how much of it is there" {
+	local tool
+	dump g7
+	"$VT_TESTS/lib/image" raw "$DUMPS/g7.elf" "$T/raw"
+	truncate -s -4M "$T/raw"
+	for tool in vmem "vlist --partial" "vtop -b -n 1 --partial"; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr $tool "$T/raw"
+		[[ $stderr =~ "$T/raw: the file is cut short: "[0-9]+" of "[0-9]+" pages" ]] || fail "$tool: $stderr"
+	done
+}
+
+@test "a file without some pages of the kernel's types: refused; with --partial its code shows the fields" {
+	local tool
+	dump g7
+	"$VT_TESTS/lib/image" holed "$DUMPS/g7.elf" "$T/holed" sched_dl_entity
+	run --separate-stderr vps "$T/holed" -ef
+	assert_refused vps "$T/holed" "the file does not have all of the kernel's types (BTF); --partial takes the fields of structures from its code"
+	for tool in vlsmod vpslist; do
+		run --separate-stderr "$tool" --partial "$T/holed"
+		assert_status 0
+		assert_same "$tool: $T/holed: the file does not have all of the kernel's types (BTF); its code shows where its structures have their fields" "$stderr"
+		assert_same "$("$tool" "$DUMPS/g7.elf")" "$output"
+	done
 }
 
 @test "--partial: vtop of a cut file ends, and so does a small file that claims a large memory" {

@@ -142,6 +142,7 @@ static bool open_guest(struct top_guest *g)
 	g->label = label;
 	memset(g->engine, 0, sizeof(g->engine));
 	strncpy(g->engine, stats.engine ? stats.engine : "none", sizeof(g->engine) - 1);
+	g->is_short = vl_guest_shortfall(g->guest, &g->lacks);
 	g->boots++;
 	/* The last sample is of another run of the guest. */
 	g->sample = NULL;

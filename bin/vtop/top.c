@@ -222,8 +222,13 @@ static int run_on(struct vtop *t)
 		error_report(t->o->applet->name, NULL, vl_error_nomem());
 	else
 		status = report_failures(t, t->batch ? top_batch(t) : top_screen(t));
-	for (size_t i = 0; i < t->nr; i++)
-		top_guest_stop(&t->guests[i]);
+	for (size_t i = 0; i < t->nr; i++) {
+		struct top_guest *g = &t->guests[i];
+
+		top_guest_stop(g);
+		if (g->is_short)
+			error_report_shortfall(t->o->applet->name, g->spec, &g->lacks);
+	}
 	free(t->guests);
 	if (t->event_fd >= 0)
 		close(t->event_fd);

@@ -60,6 +60,8 @@ struct top_guest {
 	char engine[16];
 	uint64_t paused_ns;
 	unsigned boots; /* times it was opened: first, after a boot, or when it came back */
+	bool is_short;	/* `lacks` says how, as it was opened the last time */
+	struct vl_shortfall lacks;
 	struct top_detail detail;
 	bool detail_due;
 

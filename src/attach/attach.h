@@ -62,6 +62,11 @@ struct vl_deadline vl_attach_deadline(const struct vl_target *t);
 
 /* The kernel of @c is known: note where its memory ends (vl_target_note_end()). */
 void vl_attach_note_end(const struct vl_attach *c);
+/*
+ * The kernel has BTF, which a file that is read with --partial lacks, so its fields were found by
+ * its code.
+ */
+bool vl_attach_lacks_types(const struct vl_attach *c);
 
 /* The error for a deadline that has passed. */
 struct vl_error *vl_attach_late(void) __attribute__((returns_nonnull));

@@ -17,6 +17,8 @@
 #include "pulse.h"
 #include "search.h"
 
+#define LACKS_TYPES "the file does not have all of the kernel's types (BTF)"
+
 #define EFER_SCE (1UL << 0)
 #define EFER_LME (1UL << 8)
 #define EFER_LMA (1UL << 10)
@@ -104,6 +106,12 @@ void vl_attach_note_end(const struct vl_attach *c)
 		vl_target_note_end(c->target, pages * VL_PAGE_SIZE);
 }
 
+bool vl_attach_lacks_types(const struct vl_attach *c)
+{
+	return vl_target_is_partial(c->target) && vl_kernel_layout(c->kernel)->derived &&
+	       vl_symbol(c->kernel, "__start_BTF");
+}
+
 struct vl_deadline vl_attach_deadline(const struct vl_target *t)
 {
 	/* How long it takes to read a file depends on its disk, not on the guest. */
@@ -137,8 +145,14 @@ static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,
 	/* From here on translate by the kernel's own page table: a process's may end. */
 	if (!err)
 		c->pt.root = img->root;
+	if (!err && img->lacks_btf && !vl_target_is_partial(c->target))
+		err = vl_error_hint(vl_error_new(VL_ERR_KERNEL, LACKS_TYPES),
+				    "--partial takes the fields of structures from its code");
 	if (!err)
 		err = get_kernel(c, img, deadline);
+	if (err && err->code == VL_ERR_KERNEL && img && img->lacks_btf &&
+	    vl_target_is_partial(c->target))
+		vl_error_prefix(err, LACKS_TYPES);
 	if (!err) {
 		vl_attach_note_end(c);
 		err = take_symbols(c, img);

@@ -411,8 +411,7 @@ static struct vl_error *attach(struct vl_guest *g, bool *want_ret)
 			strcpy(g->build_id, m.text);
 		g->first = m.value[0];
 		g->known = m.value[1];
-		g->has_pages = m.value[2];
-		g->of_pages = m.value[3];
+		g->shortfall = (struct vl_shortfall){ m.value[2], m.value[3], m.value[4] };
 	}
 	g->attached = true;
 	m.hint[sizeof(m.hint) - 1] = '\0';

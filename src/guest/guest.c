@@ -222,11 +222,10 @@ uint64_t vl_guest_moved(const struct vl_guest *g)
 	return vl_target_moved(g->raw.target);
 }
 
-bool vl_guest_shortfall(const struct vl_guest *g, uint64_t *has_ret, uint64_t *of_ret)
+bool vl_guest_shortfall(const struct vl_guest *g, struct vl_shortfall *ret)
 {
-	*has_ret = g->has_pages;
-	*of_ret = g->of_pages;
-	return g->has_pages < g->of_pages;
+	*ret = g->shortfall;
+	return ret->has < ret->of || ret->types;
 }
 
 struct vl_error *vl_guest_reader(struct vl_guest *g, struct vl_reader **ret)

@@ -95,8 +95,8 @@ struct vl_guest {
 	bool explain;	     /* say why the other engines were not chosen */
 	char *label;	     /* name of the working set; NULL: none is kept */
 	struct vl_workset workset;
-	uint64_t has_pages, of_pages; /* vl_guest_shortfall(), as the worker says */
-	bool anew;		      /* the attach proved wrong in this run and was made anew */
+	struct vl_shortfall shortfall; /* as the worker says */
+	bool anew;		       /* the attach proved wrong in this run and was made anew */
 
 	/* --- in the worker --- */
 

@@ -295,7 +295,8 @@ static struct vl_error *attach(struct vl_worker *w, struct vl_message *m)
 	err = vl_session_attach(g, m->value[0]);
 	m->value[0] = g->want;
 	/* How much a flat image lacks is known by its kernel only. */
-	if (err && vl_target_shortfall(g->raw.target, &m->value[2], &m->value[3]))
+	if (err && vl_target_is_partial(g->raw.target) &&
+	    vl_target_shortfall(g->raw.target, &m->value[2], &m->value[3]))
 		vl_error_prefix(err, "the file is cut short: %" PRIu64 " of %" PRIu64 " pages",
 				m->value[2], m->value[3]);
 	if (err && vl_target_is_partial(g->raw.target))
@@ -307,6 +308,7 @@ static struct vl_error *attach(struct vl_worker *w, struct vl_message *m)
 	m->value[1] = g->raw.attach->known;
 	if (!vl_target_shortfall(g->raw.target, &m->value[2], &m->value[3]))
 		m->value[2] = m->value[3] = 0;
+	m->value[4] = vl_attach_lacks_types(g->raw.attach);
 	strcpy(m->text, g->raw.attach->build_id);
 	/* For the message if there is no trusted kernel. */
 	vl_attach_release(g->raw.attach, m->hint);

@@ -147,6 +147,19 @@ static struct run run_at(struct tables *t, const struct vl_pgtable *pt, uint64_t
 /* The parts of the image to read: a set of these. */
 enum { CONSTANTS = 1, VARIABLES = 2 };
 
+/* Read what there is of a run. Pages that a file lacks are zeros. */
+static void read_run(struct vl_target *t, uint64_t gpa, unsigned char *to, uint64_t len)
+{
+	if (!vl_discard(vl_target_read(t, gpa, to, len)))
+		return;
+	for (uint64_t at = 0; at < len; at += VL_PAGE_SIZE) {
+		const uint64_t n = len - at < VL_PAGE_SIZE ? len - at : VL_PAGE_SIZE;
+
+		if (vl_discard(vl_target_read(t, gpa + at, to + at, n)))
+			memset(to + at, 0, n);
+	}
+}
+
 /* Read the parts of the image that are of @kinds. The number of bytes that are mapped. */
 static uint64_t read_image(struct tables *t, const struct vl_pgtable *pt,
 			   struct vl_deadline deadline, unsigned kinds, struct vl_image *img)
@@ -158,8 +171,7 @@ static uint64_t read_image(struct tables *t, const struct vl_pgtable *pt,
 		struct run run = run_at(t, pt, va, PMD_SIZE - (va & (PMD_SIZE - 1)));
 
 		if (run.len && (kinds & (run.constant ? CONSTANTS : VARIABLES)))
-			vl_error_destroy(vl_target_read(t->target, run.gpa,
-							img->bytes + (va - img->base), run.len));
+			read_run(t->target, run.gpa, img->bytes + (va - img->base), run.len);
 		va += run.len ? run.len : VL_PAGE_SIZE;
 		mapped += run.len;
 	}
@@ -205,13 +217,32 @@ static const unsigned char *between(const struct vl_image *img, uint64_t from, u
 	return img->bytes + (from - img->base);
 }
 
-static void find_btf(struct vl_image *img, const uint64_t *at)
+/* Has the file behind the memory all pages from @va to @end, which are mapped? */
+static bool is_whole(struct tables *t, const struct vl_pgtable *pt, uint64_t va, uint64_t end)
+{
+	struct vl_xlat x;
+	uint64_t word;
+
+	for (va &= VL_PAGE_MASK; va < end; va += VL_PAGE_SIZE)
+		if (!vl_translate(pt, table_entry, t, va, &x) ||
+		    vl_discard(vl_target_read(t->target, x.gpa, &word, sizeof(word))))
+			return false;
+	return true;
+}
+
+static void find_btf(struct vl_image *img, const struct vl_pgtable *pt, struct tables *tables,
+		     const uint64_t *at)
 {
 	size_t size;
 	const unsigned char *p = between(img, at[BTF_START], at[BTF_STOP], &size);
 	struct btf_header h;
 
 	if (!p || size < sizeof(h))
+		return;
+	/* A part of the types is worse than none: what is cut off would be fields that are not. */
+	img->lacks_btf = !vl_target_is_live(tables->target) &&
+			 !is_whole(tables, pt, at[BTF_START], at[BTF_STOP]);
+	if (img->lacks_btf)
 		return;
 	memcpy(&h, p, sizeof(h));
 	if (h.magic != VL_BTF_MAGIC || size > VL_BTF_MAX)
@@ -351,7 +382,7 @@ static bool find_constants(struct vl_image *img, const struct vl_pgtable *pt, st
 	} else if (!find_exports(img, pt, tables, deadline)) {
 		return false;
 	}
-	find_btf(img, at);
+	find_btf(img, pt, tables, at);
 	find_build_id(img, at);
 	if (img->few && !img->btf)
 		img->btf = vl_image_search_btf(img->bytes, img->end - img->base, &img->btf_len);

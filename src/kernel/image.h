@@ -28,9 +28,10 @@ struct vl_image {
 	struct vl_exports exports; /* in place of the symbols, if their form is VL_KALLSYMS_NONE */
 	const void *btf;	   /* in bytes, or NULL */
 	size_t btf_len;
-	bool few;      /* its symbols are those of code only (no CONFIG_KALLSYMS_ALL), or none */
-	uint64_t root; /* its own page table (swapper_pg_dir), guest-physical; 0: not found */
-	uint64_t text; /* its code, virtual; 0 bytes: its ends are not known */
+	bool lacks_btf; /* it has one, but the file of the memory does not have all of it */
+	bool few;	/* its symbols are those of code only (no CONFIG_KALLSYMS_ALL), or none */
+	uint64_t root;	/* its own page table (swapper_pg_dir), guest-physical; 0: not found */
+	uint64_t text;	/* its code, virtual; 0 bytes: its ends are not known */
 	size_t text_len;
 	/* The build id that its notes claim, in hexadecimal, or ""; for display only. */
 	char build_id[VL_BUILD_ID_MAX + 1];

@@ -8,6 +8,7 @@
 #include "../attach/attach.h"
 #include "../base/array.h"
 #include "../base/cleanup.h"
+#include "../host/file.h"
 
 /* A list of a running guest changes while it is walked. */
 #define TRIES 8
@@ -60,8 +61,17 @@ void vl_fields_add_plain(struct vl_fields *fs, enum vl_field_kind kind, size_t o
 	add(fs, &(struct vl_walk_field){ .kind = (uint8_t)kind, .size = 8, .out = (uint32_t)out });
 }
 
-static struct vl_error *walk_error(const struct vl_walked *w, const char *what)
+static struct vl_error *walk_error(const struct vl_raw_guest *g, const struct vl_walked *w,
+				   const char *what)
 {
+	if (vl_target_is_partial(g->target) &&
+	    (w->status == VL_READ_GONE || w->status == VL_READ_NO_RAM))
+		return vl_error_hint(
+			vl_error_fault(w->fault,
+				       "%s cannot be followed after %zu elements: 0x%" PRIx64
+				       " is not in the file",
+				       what, w->nr, w->fault),
+			"what is behind lies in the part that the file lacks, or is not found");
 	switch (w->status) {
 	case VL_READ_LOOP:
 		return vl_error_hint(vl_error_fault(w->fault,
@@ -118,7 +128,7 @@ struct vl_error *vl_collect(struct vl_raw_guest *g, struct vl_walk *w, const str
 		try++;
 	}
 	*nr_ret = walked.nr < w->max ? walked.nr : w->max;
-	return walked.status == VL_READ_OK ? NULL : walk_error(&walked, what);
+	return walked.status == VL_READ_OK ? NULL : walk_error(g, &walked, what);
 }
 
 struct vl_walk vl_walk_list(const struct vl_raw_guest *g, const char *symbol, enum vl_field node,
