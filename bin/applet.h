@@ -91,7 +91,7 @@ struct session {
 /* Open the guest, if it is not open. False: reported; exit with STATUS_GUEST. */
 bool session_open(struct session *s);
 
-/* The command that starts a keeper (keep.c); it lives as long as the session. */
+/* The command that starts a keeper (keep-command.c); it lives as long as the session. */
 struct keep_command {
 	char *argv[14];
 	char text[PATH_MAX + 256]; /* of options; only that of OPT_TRUSTED is long */

@@ -259,7 +259,7 @@ void vl_guest_dismiss(struct vl_guest *g)
 }
 
 /* The engine of the name @said, which is untrusted; NULL: there is none. */
-static const char *engine_name(const char *said)
+static const char *reader_name(const char *said)
 {
 	const char *name;
 
@@ -287,7 +287,7 @@ bool vl_guest_reader_stats(struct vl_guest *g, struct vl_reader_stats *ret)
 	END(w->reason);
 	END(w->others);
 	*ret = (struct vl_reader_stats){
-		.engine = engine_name(w->engine),
+		.engine = reader_name(w->engine),
 		.reason = w->reason,
 		.others = w->others,
 		.open_ns = w->open_ns,

@@ -382,7 +382,7 @@ static const struct vl_target_ops domain_ops = {
 };
 
 /* Use the cache: the process that was found last time still runs, and its RAM map fits. */
-static bool known(struct vl_target *t, struct vl_domain *d)
+static bool is_cached(struct vl_target *t, struct vl_domain *d)
 {
 	char run[64], uuid[40];
 	struct vl_error *err;
@@ -437,10 +437,10 @@ struct vl_error *vl_libvirt_open(struct vl_target *t, struct vl_spec *s)
 	d->uri = s->uri ? strdup(s->uri) : NULL;
 	if (!d->spec || (s->uri && !d->uri))
 		return vl_error_nomem();
-	if (known(t, d))
+	if (is_cached(t, d))
 		return NULL;
 	lock = vl_domcache_lock(s->arg, s->uri);
-	if (!known(t, d))
+	if (!is_cached(t, d))
 		err = find_domain(t, s);
 	vl_domcache_unlock(s->arg, s->uri, lock);
 	return err;

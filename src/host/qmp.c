@@ -356,7 +356,7 @@ static struct vl_error *need_greeting(struct vl_qmp *q)
 }
 
 /* Is @msg the answer to command @id? */
-static bool answers(json_object *msg, unsigned int id)
+static bool is_answer(json_object *msg, unsigned int id)
 {
 	json_object *v;
 
@@ -389,7 +389,7 @@ static struct vl_error *roundtrip(struct vl_qmp *q, const char *command, json_ob
 			return err;
 		if (!msg)
 			break;
-		if (!answers(msg, id)) { /* an event, or a stale answer */
+		if (!is_answer(msg, id)) { /* an event, or a stale answer */
 			json_object_put(msg);
 			continue;
 		}

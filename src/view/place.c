@@ -22,8 +22,8 @@
 
 /* ---- names that do not exist ---- */
 
-static struct vl_error *no_such(const struct vl_suggest *suggest, const char *kind,
-				const char *where)
+static struct vl_error *not_found(const struct vl_suggest *suggest, const char *kind,
+				  const char *where)
 {
 	struct vl_error *err = vl_error_new(VL_ERR_ARG, "no %s '%.*s'%s%s", kind, (int)suggest->len,
 					    suggest->name, *where ? " in " : "", where);
@@ -43,7 +43,7 @@ static struct vl_error *no_symbol(struct vl_types *t, const char *name, size_t l
 	vl_suggest_init(&suggest, name, len);
 	for (size_t i = 0; (n = vl_symbol_name(k, i)); i++)
 		vl_suggest_try(&suggest, n);
-	return no_such(&suggest, "symbol", "");
+	return not_found(&suggest, "symbol", "");
 }
 
 static struct vl_error *no_type(struct vl_types *t, const char *name, size_t len)
@@ -56,7 +56,7 @@ static struct vl_error *no_type(struct vl_types *t, const char *name, size_t len
 		if (btf_is_composite(type) || btf_is_typedef(type) || btf_is_int(type) ||
 		    btf_is_enum(type))
 			vl_suggest_try(&suggest, vl_types_string(t, type->name_off));
-	return no_such(&suggest, "type", "");
+	return not_found(&suggest, "type", "");
 }
 
 static struct vl_error *no_member(struct vl_types *t, uint32_t id, const struct btf_type *type,
@@ -70,7 +70,7 @@ static struct vl_error *no_member(struct vl_types *t, uint32_t id, const struct 
 	for (unsigned i = 0; i < btf_vlen(type); i++)
 		vl_suggest_try(&suggest, vl_types_string(t, m[i].name_off));
 	vl_types_name(t, id, where);
-	return no_such(&suggest, "member", where);
+	return not_found(&suggest, "member", where);
 }
 
 /* ---- types by name ---- */
