@@ -93,7 +93,9 @@ bool vl_keep_send(int sock, const struct vl_keep_message *m, int fd)
 	if (fd >= 0) {
 		msg.msg_control = &control;
 		msg.msg_controllen = sizeof(control);
-		control.head = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
+		control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(fd)),
+						 .cmsg_level = SOL_SOCKET,
+						 .cmsg_type = SCM_RIGHTS };
 		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
 	}
 	do

@@ -132,7 +132,9 @@ static bool say_filter(int sock, const struct vl_redirect_filter *f, struct vl_r
 	if (len) {
 		msg.msg_control = &control;
 		msg.msg_controllen = CMSG_SPACE(len);
-		control.head = (struct cmsghdr){ CMSG_LEN(len), SOL_SOCKET, SCM_RIGHTS };
+		control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(len),
+						 .cmsg_level = SOL_SOCKET,
+						 .cmsg_type = SCM_RIGHTS };
 	}
 	sent = sendmsg(sock, &msg, MSG_NOSIGNAL) == (ssize_t)(iov[0].iov_len + iov[1].iov_len);
 	/* Objects in it would outlive this program. */
