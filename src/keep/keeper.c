@@ -233,13 +233,14 @@ static void serve_and_tell(struct keeper *kp, const struct request *r, int link,
 	put_reply(&kp->out, &reply, err);
 	vl_keep_send(link, &kp->out, -1);
 	vl_error_destroy(err);
-	if (kp->kept.mounts >= 0)
-		close(kp->kept.mounts);
-	kp->kept.mounts = -1;
 	/* Now that no tool waits: store what the run has learned, and begin the next run. */
 	if (kp->guest)
 		kp->end |= vl_discard(vl_guest_next(kp->guest, r->q.has_label ? r->label : NULL,
 						    &r->q.budget, r->q.freeze));
+	/* This interrupts all CPUs, so do it when the tool has ended. */
+	if (kp->kept.mounts >= 0)
+		close(kp->kept.mounts);
+	kp->kept.mounts = -1;
 }
 
 /* --- workers that are lent --- */
