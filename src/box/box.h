@@ -117,9 +117,9 @@ struct vl_error *vl_box_reply(struct vl_box *b, struct vl_message *ret, uint64_t
 
 /*
  * Tell the worker @m as vl_box_tell() does, in a thread that also serves what the worker asks, as
- * far as @serve does, for at most @timeout_ns. Thread and worker share the CPU where we are now.
- * vl_box_follow(), vl_box_reply() and vl_box_stop() wait for the thread's end. False: there is no
- * other CPU, or no thread, and nothing was told.
+ * far as @serve does, for at most @timeout_ns. Thread and worker share a CPU: if the caller is
+ * pinned, another one than the caller's. vl_box_follow(), vl_box_reply() and vl_box_stop() wait
+ * for the thread's end. False: there is no other CPU, or no thread, and nothing was told.
  */
 bool vl_box_tell_apart(struct vl_box *b, const struct vl_message *m, uint64_t timeout_ns,
 		       vl_box_serve_fn serve, void *ctx);

@@ -4,10 +4,7 @@
 
 #include "wire.h"
 
-/*
- * The calling thread and the worker take turns, so they share a CPU. It is the one where the broker
- * woke up: the program's process runs on another one since.
- */
+/* The calling thread and the worker take turns, so they share a CPU. */
 static void share_cpu(struct vl_box *b)
 {
 	cpu_set_t one;
@@ -17,6 +14,18 @@ static void share_cpu(struct vl_box *b)
 	if (!sched_setaffinity(0, sizeof(one), &one))
 		vl_box_allow_cpus(b, &one);
 	atomic_store(&b->wire->apart, 0);
+}
+
+/* A CPU that the broker may not use while it is pinned, else the one where it is, or -1. */
+static int other_cpu(const struct vl_box *b)
+{
+	cpu_set_t own;
+
+	if (!sched_getaffinity(0, sizeof(own), &own))
+		for (int i = 0; i < CPU_SETSIZE; i++)
+			if (CPU_ISSET(i, &b->all) && !CPU_ISSET(i, &own))
+				return i;
+	return sched_getcpu();
 }
 
 static void *run_server(void *box)
@@ -43,7 +52,7 @@ bool vl_box_tell_apart(struct vl_box *b, const struct vl_message *m, uint64_t ti
 	if (b->gone || CPU_COUNT(&b->all) < 2)
 		return false;
 	*s = (struct vl_server){
-		.cpu = sched_getcpu(),
+		.cpu = other_cpu(b),
 		.message = *m,
 		.serve = serve,
 		.ctx = ctx,

@@ -3,6 +3,7 @@
 #ifndef VLENS_REDIRECT_CHILD_H
 #define VLENS_REDIRECT_CHILD_H
 
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -93,9 +94,10 @@ bool vl_confine_end(const int spaces[VL_CHILD_SPACES], unsigned int *done);
 
 /*
  * Start the program, in three steps. @r->main is its first process, which waits at @sock
- * (child.h), and @r->filter is its filter. First: trace the process, and send it the filter.
+ * (child.h), and @r->filter is its filter. First: trace the process, let it use the CPUs @cpus only
+ * (NULL: those that it has), and send it the filter.
  */
-struct vl_error *vl_launch_begin(struct vl_redirect *r, int sock);
+struct vl_error *vl_launch_begin(struct vl_redirect *r, int sock, const cpu_set_t *cpus);
 /* Second: fetch @r->listener, and let the process execute the program. */
 struct vl_error *vl_launch(struct vl_redirect *r, int sock);
 /*

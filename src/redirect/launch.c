@@ -181,7 +181,7 @@ static void let_exec(struct vl_redirect *r)
 	ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SEND, &resp);
 }
 
-struct vl_error *vl_launch_begin(struct vl_redirect *r, int sock)
+struct vl_error *vl_launch_begin(struct vl_redirect *r, int sock, const cpu_set_t *cpus)
 {
 	const long options = PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK |
 			     PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACESECCOMP |
@@ -192,6 +192,9 @@ struct vl_error *vl_launch_begin(struct vl_redirect *r, int sock)
 		return died();
 	if (ptrace(PTRACE_SEIZE, r->main, NULL, options))
 		return no_ptrace(errno);
+	/* It sleeps by now: to move it while it runs takes another wake-up. */
+	if (cpus)
+		sched_setaffinity(r->main, sizeof(*cpus), cpus);
 	if (!vl_task_add(r, r->main, r->main, 0))
 		return vl_error_nomem();
 	return say_filter(sock, r->filter, r->o->kept) ? NULL : died();

@@ -315,17 +315,22 @@ static struct vl_error *init(struct vl_redirect *r)
 	return NULL;
 }
 
-/* Do the slow work while the program's process confines itself. */
-static struct vl_error *begin(struct vl_redirect *r, int sock)
+/*
+ * Do the slow work while the program's process confines itself. It needs an answer of ours only
+ * after that.
+ */
+static struct vl_error *begin(struct vl_redirect *r, int sock, const cpu_set_t *cpus)
 {
-	struct vl_error *err = vl_launch_begin(r, sock);
+	struct vl_error *err = NULL;
 
-	if (!err && r->o->meanwhile)
+	if (r->o->meanwhile)
 		err = r->o->meanwhile(r->o->meanwhile_ctx);
 	if (!err && r->sys->alone && r->sys->ops->prepare) {
 		r->prepares = r->sys->ops->prepare(r->sys);
 		r->heard_ns = vl_now_ns();
 	}
+	if (!err)
+		err = vl_launch_begin(r, sock, cpus);
 	if (!err && !r->prepares && r->sys->ready) {
 		vl_error_destroy(vl_epoch_begin(r));
 		r->heard_ns = vl_now_ns();
@@ -336,14 +341,11 @@ static struct vl_error *begin(struct vl_redirect *r, int sock)
 /* Supervise the program whose first process waits at @sock, until it ends. */
 static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 {
-	bool pinned, moves;
 	cpu_set_t cpus, one;
+	bool pinned = pin(r, &cpus, &one);
 	struct vl_error *err;
 
-	pinned = pin(r, &cpus, &one);
-	err = begin(r, sock);
-	/* The other side may open the epoch on our CPU: do not wait for that. */
-	moves = pinned && r->prepares && !sched_setaffinity(0, sizeof(cpus), &cpus);
+	err = begin(r, sock, pinned ? &one : NULL);
 	if (!err)
 		err = vl_launch(r, sock);
 	/* While its process executes the program, which stops before it runs. */
@@ -351,10 +353,6 @@ static struct vl_error *run(struct vl_redirect *r, int sock, int *status_ret)
 		err = init(r);
 	if (!err)
 		err = vl_launch_end(r, sock, status_ret);
-	if (moves)
-		pinned = pin(r, &cpus, &one);
-	if (pinned)
-		sched_setaffinity(r->main, sizeof(one), &one);
 	if (!err)
 		err = supervise(r);
 	vl_epoch_end(r);
