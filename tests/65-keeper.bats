@@ -64,6 +64,11 @@ nr_keepers() { keepers | wc -l; }
 	done
 	assert_same "vlens-front vlens" "$(sed 's,.*/,,' "$T/exe" | xargs)"
 	[[ $(nr_keepers) -eq 1 ]]
+	# Nothing has to be loaded for it, and musl's start asks the processor nothing.
+	[[ -z $(readelf -lW "$VLENS_BUILD/vlens-front" | grep INTERP) ]]
+	if [[ -n $(type -P musl-gcc) ]]; then
+		[[ -z $(strings "$VLENS_BUILD/vlens-front" | grep -F GLIBC_TUNABLES) ]]
+	fi
 	# By itself it is of no use.
 	mkdir "$T/alone"
 	cp "$VLENS_BUILD/vlens-front" "$T/alone/vuname"
