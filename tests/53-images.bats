@@ -389,6 +389,48 @@ assert_partial() {
 	done
 }
 
+@test "each format: a wrong magic, a file that grows, bytes behind its end: one line, or the whole answer" {
+	local form half size
+	dump g7
+	vps "$DUMPS/g7.elf" -ef >"$T/whole"
+	for form in elf lime avml kdump-lzo kdump-lzo-flat xen vmss; do
+		if [[ $form == elf ]]; then
+			cp "$DUMPS/g7.elf" "$T/elf"
+			chmod u+w "$T/elf"
+		else
+			"$VT_TESTS/lib/image" "$form" "$DUMPS/g7.elf" "$T/$form"
+		fi
+		size=$(stat -c %s "$T/$form") half=$((size / 2))
+		# It grows while it is read.
+		head -c "$half" "$T/$form" >"$T/grows"
+		(for i in 1 2 3 4; do
+			sleep 0.02
+			head -c $((size / 64))
+		done && cat) < <(tail -c +$((half + 1)) "$T/$form") >>"$T/grows" 3>&- &
+		run --separate-stderr vps "$T/grows" -ef
+		wait $!
+		[[ $status -eq 0 && $output == "$(<"$T/whole")" ]] || assert_refused vps "$T/grows" "is truncated: "
+		assert_same "$(<"$T/whole")" "$(vps "$T/grows" -ef)"
+		# A range that is expected there, or nothing that counts.
+		echo behind >>"$T/grows"
+		run --separate-stderr vps "$T/grows" -ef
+		if [[ $form == lime || $form == avml ]]; then
+			assert_refused vps "$T/grows" "is truncated: "
+			assert_same "$(<"$T/whole")" "$(vps --partial "$T/grows" -ef)"
+		else
+			assert_same "$(<"$T/whole")" "$output"
+		fi
+		# Without its magic it is taken for memory alone, which begins elsewhere.
+		printf XXXXXXXX | dd of="$T/$form" conv=notrunc status=none
+		run --separate-stderr vps "$T/$form" -ef
+		assert_refused vps "$T/$form" "the memory has "
+		rm "$T/$form" "$T/grows"
+	done
+	head -c 1M /dev/urandom >"$T/encrypted.vmss"
+	run --separate-stderr vps "$T/encrypted.vmss" -ef
+	assert_refused vps "$T/encrypted.vmss" "the file is no state of a VMware machine, or that of an encrypted one; "
+}
+
 @test "a file without some pages of the kernel's types: refused; with --partial its code shows the fields" {
 	local tool
 	dump g7

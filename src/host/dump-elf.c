@@ -70,13 +70,13 @@ static struct vl_error *add_segments(const struct file *in, struct vl_facts *f,
 		if (ph.p_type != PT_NOTE && !has_memory(&ph))
 			continue;
 		if (ph.p_filesz > UINT64_MAX - ph.p_offset)
-			return vl_dump_unknown(in->fd);
+			return vl_dump_damaged("a segment ends behind all offsets");
 		if (ph.p_offset + ph.p_filesz > need)
 			need = ph.p_offset + ph.p_filesz;
 		if (!has_memory(&ph))
 			continue;
 		if (ph.p_paddr % VL_PAGE_SIZE || ph.p_paddr > UINT64_MAX - ph.p_filesz)
-			return vl_dump_unknown(in->fd);
+			return vl_dump_damaged("a segment of memory does not begin with a page");
 		ret->nr++;
 		ret->physical |= ph.p_paddr != 0;
 		if (!ret->largest.p_filesz || is_larger(&ph, &ret->largest))

@@ -107,10 +107,11 @@ static struct vl_error *add_ranges(struct pass *p)
 	size_t nr = 0;
 
 	for (uint64_t at = 0; at < p->size;) {
-		if (!vl_get_whole(p->fd, &h, sizeof(h), at) && p->partial && p->nr)
-			return NULL;
-		if (!vl_get_whole(p->fd, &h, sizeof(h), at))
-			return vl_dump_truncated(at + sizeof(h), p->size);
+		if (!vl_get_whole(p->fd, &h, sizeof(h), at)) {
+			if (!p->nr)
+				return vl_dump_truncated(at + sizeof(h), p->size);
+			return p->partial ? NULL : vl_dump_cut_off(at + sizeof(h), p->size);
+		}
 		/* Leave out a range without a whole page. */
 		if (++nr > RANGES_MAX)
 			return vl_dump_damaged("it has more ranges of memory than any machine");

@@ -141,6 +141,8 @@ static struct vl_error *load(struct vl_target *t, struct vl_dump *d, const char 
 		d->format = "a state of VMware";
 		return vl_vmware_load_state(t, d, path);
 	}
+	if (vl_vmware_is_named(path))
+		return vl_vmware_not_state();
 	if (n < (ssize_t)sizeof(head) || d->size < FLAT_LEAST || vl_dump_is_other(d->fd) ||
 	    is_text(head, sizeof(head)))
 		return vl_dump_unknown(d->fd);

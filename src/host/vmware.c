@@ -86,6 +86,22 @@ bool vl_vmware_is_state(const unsigned char *head, size_t len)
 	return false;
 }
 
+bool vl_vmware_is_named(const char *path)
+{
+	const size_t len = strlen(path);
+
+	return len > 5 && (!strcmp(path + len - 5, ".vmss") || !strcmp(path + len - 5, ".vmsn"));
+}
+
+struct vl_error *vl_vmware_not_state(void)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
+					  "the file is no state of a VMware machine, "
+					  "or that of an encrypted one"),
+			     "remove the machine's encryption, and suspend it or make a snapshot "
+			     "anew");
+}
+
 /* Take a value of up to 8 bytes into the layout. */
 static void take(struct layout *l, const char *name, uint32_t index, uint64_t value)
 {

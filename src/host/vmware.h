@@ -11,6 +11,10 @@
 /* Is @head, the first @len bytes of a file, that of a state? */
 bool vl_vmware_is_state(const unsigned char *head, size_t len);
 
+/* Has @path the name of a state? The error for a file of that name which is none. */
+bool vl_vmware_is_named(const char *path);
+struct vl_error *vl_vmware_not_state(void) __attribute__((returns_nonnull));
+
 /* Load the state @path, which is the file of @d, and its memory, which becomes that file. */
 struct vl_error *vl_vmware_load_state(struct vl_target *t, struct vl_dump *d, const char *path);
 
