@@ -56,6 +56,29 @@ first_line() { head -n 1 <<<"$1"; }
 	between 0 "$(vlist -J "$g" | jq '.guests[0].uptime')" $((SECONDS - start + 5))
 }
 
+@test "a kernel in early boot: it has processes or is said to boot, and vcheck makes no finding" {
+	local g tool seen=''
+	export VLENS_TRUST_DIR=$BATS_TEST_TMPDIR/trust
+	"$VT_TESTS/guest/start" --name early --kernel 6.1 --backing memfd --no-wait >/dev/null 3>&- 4>&-
+	g=$(guest early)
+	vlens trust add "$VLENS_TEST_RUN/early/vmlinuz" >/dev/null
+	until grep -aq '^vlens-guest: ready' "$VLENS_TEST_RUN/early/console.log"; do
+		for tool in "vps" "vps --trusted=auto" vpslist vcheck "vlens trust verify"; do
+			# shellcheck disable=SC2086 # words
+			run --separate-stderr timeout 120 $tool "$g"
+			! grep -qE '^(finding|changed)' <<<"$output" || fail "$tool: $output"
+			case $status in
+			0) [[ -z $stderr ]] || fail "$tool: $stderr" ;;
+			3) [[ ${#stderr_lines[@]} -eq 1 && $stderr == *"; "* && $stderr == *boot* ]] || fail "$tool: $stderr" ;;
+			*) fail "$tool: $status $stderr" ;;
+			esac
+			[[ $stderr != *"is booting, and still changes its own text and constants"* ]] || seen+="${tool##* } "
+		done
+	done
+	drop_guest early
+	[[ $seen == *vcheck*verify* || $seen == *verify*vcheck* ]] || fail "no kernel was seen that boots: $seen"
+}
+
 @test "a capture kernel (kdump) runs: never the one that crashed" {
 	need_guest kdump
 	local g

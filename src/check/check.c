@@ -310,7 +310,10 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct v
 		.t = t,
 	};
 	const struct timespec wait = { .tv_nsec = LOOK_AGAIN_NS };
-	struct vl_error *err;
+	struct vl_error *err = vl_need_booted(g, "it was not checked");
+
+	if (err)
+		return err;
 
 	for (unsigned i = 1;; i++) {
 		err = look(&c);

@@ -101,6 +101,12 @@ struct vl_error *vl_need_fields(struct vl_raw_guest *g, const enum vl_field *f, 
  * clock (see vmst/time.c) plus the time asleep. False: it cannot be read.
  */
 bool vl_raw_guest_uptime(struct vl_raw_guest *g, uint64_t *ret);
+
+/*
+ * VL_ERR_BOOTING for a kernel that has not started its first program: until then it changes its own
+ * text and constants. NULL: it has, or that cannot be read. @what was not done, in words.
+ */
+struct vl_error *vl_need_booted(struct vl_raw_guest *g, const char *what);
 /* The time of the boot, in ns since 1970, by the guest's clock. False: it cannot be read. */
 bool vl_raw_guest_booted(struct vl_raw_guest *g, uint64_t *ret);
 

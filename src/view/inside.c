@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "state.h"
 
+#include <stdlib.h>
+
 #include "../base/array.h"
 #include "../attach/attach.h"
 #include "../attach/pulse.h"
@@ -67,6 +69,45 @@ bool vl_raw_guest_booted(struct vl_raw_guest *g, uint64_t *ret)
 		return false;
 	*ret = real - boot;
 	return true;
+}
+
+struct vl_error *vl_need_booted(struct vl_raw_guest *g, const char *what)
+{
+	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
+	const enum vl_field need[] = { VL_F_TASK_MM, VL_F_TASK_REAL_PARENT };
+	struct item {
+		uint64_t mm, parents;
+		int32_t pid;
+	} * all;
+	struct vl_fields fs = { .layout = l };
+	struct vl_walk w = { .stride = sizeof(*all) };
+	bool boots;
+	size_t nr;
+
+	if (vl_discard(vl_need_fields(g, need, ARRAY_SIZE(need), "the task list")))
+		return NULL;
+	vl_fields_add(&fs, VL_F_TASK_TGID, offsetof(struct item, pid), sizeof(all->pid));
+	vl_fields_add(&fs, VL_F_TASK_MM, offsetof(struct item, mm), sizeof(all->mm));
+	vl_fields_add_through(&fs, VL_F_TASK_REAL_PARENT, VL_F_TASK_MM,
+			      offsetof(struct item, parents), sizeof(all->parents));
+	boots = !vl_discard(vl_collect_tasks(g, &w, &fs, &nr));
+	/*
+	 * Process 1, and what it starts, are programs, which have memory. A kernel that boots can
+	 * run a helper, whose parent has none. That the kernel says which state it is in is not
+	 * asked, and process 1 need not be listed: an intruder could change that without a loss.
+	 */
+	all = w.records;
+	for (size_t i = 0; i < nr; i++)
+		boots = boots && !(all[i].mm && (all[i].parents || all[i].pid == 1));
+	free(w.records);
+	if (!boots)
+		return NULL;
+	return vl_error_hint(
+		vl_error_new(VL_ERR_BOOTING,
+			     "the guest's kernel is booting, and still changes its own "
+			     "text and constants: %s",
+			     what),
+		"%s", vl_target_wait_hint(g->target));
 }
 
 static struct vl_error *run_inside(struct vl_raw_guest *g, struct vl_table *t)

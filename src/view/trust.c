@@ -512,8 +512,10 @@ static void show(struct vl_table *t, const struct run *r)
 static struct vl_error *trust_run(struct vl_raw_guest *g, struct vl_table *t)
 {
 	struct run r = { .g = g };
-	struct vl_error *err = open_image(&r);
+	struct vl_error *err = vl_need_booted(g, "it was not verified");
 
+	if (!err)
+		err = open_image(&r);
 	if (!err)
 		err = vl_trusted_modules_init(g, r.t, &r.mods);
 	if (!err)
