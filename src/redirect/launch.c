@@ -187,25 +187,33 @@ struct vl_error *vl_launch_begin(struct vl_redirect *r, int sock, const cpu_set_
 			     PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACESECCOMP |
 			     PTRACE_O_TRACESYSGOOD;
 	int value;
+	bool traced = !ptrace(PTRACE_SEIZE, r->main, NULL, options);
 
-	if (!hear(r, sock, &value, sizeof(value)))
-		return died();
-	if (ptrace(PTRACE_SEIZE, r->main, NULL, options))
-		return no_ptrace(errno);
-	/* It sleeps by now: to move it while it runs takes another wake-up. */
-	if (cpus)
-		sched_setaffinity(r->main, sizeof(*cpus), cpus);
+	/* Where Yama forbids it, the process has to permit it first. */
+	if (!traced) {
+		if (!hear(r, sock, &value, sizeof(value)))
+			return died();
+		if (ptrace(PTRACE_SEIZE, r->main, NULL, options))
+			return no_ptrace(errno);
+	}
+	r->unheard = traced;
 	if (!vl_task_add(r, r->main, r->main, 0))
 		return vl_error_nomem();
-	return say_filter(sock, r->filter, r->o->kept) ? NULL : died();
+	if (!say_filter(sock, r->filter, r->o->kept))
+		return died();
+	if (cpus)
+		sched_setaffinity(r->main, sizeof(*cpus), cpus);
+	return NULL;
 }
 
 struct vl_error *vl_launch(struct vl_redirect *r, int sock)
 {
 	struct vl_child_begins begins;
 	struct vl_error *err;
+	int value;
 
-	if (!hear(r, sock, &begins, sizeof(begins)))
+	if ((r->unheard && !hear(r, sock, &value, sizeof(value))) ||
+	    !hear(r, sock, &begins, sizeof(begins)))
 		return died();
 	if (begins.listener < 0)
 		return no_listener(-begins.listener);

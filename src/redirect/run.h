@@ -127,6 +127,7 @@ struct vl_redirect {
 	struct vl_identity self;
 	uint64_t heard_ns; /* when the program had its last answer */
 	int64_t begun_ns;  /* of the open epoch */
+	bool unheard;	   /* the program's first process has still to say that it waits */
 	bool prepares;	   /* the next epoch is being opened in the background */
 	char *chunk;	   /* VL_CHUNK bytes */
 	/* Used without o->kept. */
