@@ -147,7 +147,7 @@ static void test_bad(struct image *im)
 	make(im, NOTE_NEW, 1);
 	ph[2].p_offset = UINT64_MAX - 10;
 	save(im->b, im->len);
-	refused("an offset that overflows", "not a memory dump");
+	refused("an offset that overflows", "a segment ends behind all offsets");
 	make(im, NOTE_NEW, 1);
 	ph[2].p_offset = UINT64_MAX - ph[2].p_filesz;
 	save(im->b, im->len);
@@ -155,7 +155,7 @@ static void test_bad(struct image *im)
 	make(im, NOTE_NEW, 1);
 	ph[2].p_paddr = 0x123;
 	save(im->b, im->len);
-	refused("an unaligned segment", "not a memory dump");
+	refused("an unaligned segment", "does not begin with a page");
 	make(im, NOTE_NEW, 1);
 	ph[1].p_type = ph[2].p_type = ph[3].p_type = PT_NULL;
 	save(im->b, im->len);
