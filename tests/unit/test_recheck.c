@@ -319,6 +319,37 @@ static void test_copy(void)
 	   "and questions again");
 }
 
+/* A page is recorded once, however often it is dropped and touched again. */
+static void test_once(void)
+{
+	uint64_t *gpas = NULL;
+	size_t nr = 0, more;
+	bool good = true, once = true;
+
+	for (size_t i = 0; i < 3; i++) {
+		good &= ask(false) && touch(60) == 60 && touch(62) == 62 && touch(61) == 61;
+		/* None of them lingers for so many questions. */
+		good &= !vl_discard(vl_snapshot_recheck(view, 500, &more));
+	}
+	good &= !vl_discard(vl_snapshot_all_asked(view, &gpas, &nr));
+	for (size_t i = 1; i < nr; i++)
+		once &= gpas[i - 1] < gpas[i];
+	ok(good && once && nr >= 3, "each page that questions touched is listed once");
+	free(gpas);
+}
+
+static void test_unreadable(void)
+{
+	unsigned char *at = ram + 64 * VL_PAGE_SIZE;
+
+	ok(ask(false) && touch(64) == 64 && touch(65) == 65 && changed() == 0, "two pages");
+	mprotect(at, VL_PAGE_SIZE, PROT_NONE);
+	ok(changed() == -1 && !vl_snapshot_is_whole(view),
+	   "one that cannot be read any more is an error, and of no moment");
+	mprotect(at, VL_PAGE_SIZE, PROT_READ | PROT_WRITE);
+	ok(changed() == 0 && vl_snapshot_is_whole(view), "and then of one again");
+}
+
 static void no_filter(void *ctx, uint64_t gpa, unsigned char *bytes)
 {
 	(void)ctx;
@@ -365,6 +396,8 @@ int main(void)
 	test_copy();
 	test_epochs();
 	test_gap();
+	test_once();
+	test_unreadable();
 	ok(vl_snapshot_asked(view) > 0, "pages of questions");
 	vl_snapshot_ask_end(view);
 	ok(!vl_snapshot_asked(view), "are forgotten with the last question");
