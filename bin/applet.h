@@ -39,8 +39,6 @@ struct applet {
 	const char *package; /* Debian's package that has the model; or NULL */
 	int usage_status;    /* what the model exits with on a bad option */
 	const char *needs;   /* the argument that must follow GUEST; or NULL */
-	const char
-		*json; /* the applet whose --json shows the same, if this one has none; or NULL */
 	/* What the first word can be, NULL-terminated; or NULL: it is a guest. */
 	const char *const *verbs;
 	unsigned scope;	  /* enum scope: of the options in front of GUEST */

@@ -11,12 +11,6 @@
 
 /* ---- words ---- */
 
-/* Is @word the option with key @key, as a long one and without a value? */
-static bool is_word_of(const char *word, int key)
-{
-	return !strncmp(word, "--", 2) && !strcmp(word + 2, option_name(key));
-}
-
 static bool is_long(const struct given *g)
 {
 	return g->word[1] == '-';
@@ -87,6 +81,23 @@ static const struct given *asks_raw(const struct request *r)
 	return NULL;
 }
 
+/*
+ * Does an option from argv[@i] on make the applet read memory? Words of a program that do so
+ * cannot be told from ours: "--" stands in front of these.
+ */
+static bool asks_raw_later(struct request *r, char **argv, int i)
+{
+	const size_t before = r->nr_given;
+	bool found;
+	int taken = 1;
+
+	for (; taken && argv[i] && strcmp(argv[i], "--") != 0; i += taken)
+		taken = argv[i][0] == '-' && argv[i][1] ? read_options(r, argv, i) : 1;
+	found = asks_raw(r);
+	r->nr_given = before;
+	return found;
+}
+
 bool request_read(struct request *r, const struct applet_table *t, const struct applet *a, int argc,
 		  char **argv)
 {
@@ -106,6 +117,10 @@ bool request_read(struct request *r, const struct applet_table *t, const struct 
 			ended = true;
 		} else {
 			taken = read_options(r, argv, i);
+			/* It stands in the place of the guest: all words behind it are the program's. */
+			if (a->run && taken && !ended && request_has(r, OPT_ALL) &&
+			    !asks_raw_later(r, argv, i + taken))
+				ended = true;
 		}
 	}
 	r->raw = r->raw || asks_raw(r);
@@ -175,9 +190,6 @@ static bool unknown(const struct request *r, const char *word)
 			"'%s' is not an option of raw reads, which '--%s' asks for: leave one of "
 			"the two out",
 			word, without->name);
-	else if (r->applet->json && is_word_of(word, 'J'))
-		usage_report(name, "'%s' is not an option of %s: '%s %s' lists the same", word,
-			     name, r->applet->json, word);
 	else if (r->raw)
 		usage_report(name, "'%s' is not an option of raw reads; those of %s need --%s=%s",
 			     word, program, option_name(OPT_ENGINE), engine_name(0));
@@ -322,12 +334,12 @@ bool request_guest(struct request *r)
 {
 	const struct applet *a = r->applet;
 
-	if (!r->nr_words || !*r->words[0]) {
+	if (!r->all && (!r->nr_words || !*r->words[0])) {
 		request_no_guest(r);
 		return false;
 	}
-	r->spec = r->words[0];
-	r->args = r->words + 1;
+	r->spec = r->all ? NULL : r->words[0];
+	r->args = r->words + (r->all ? 0 : 1);
 	/* As with getopt, one "--" may stand between the guest and its arguments. */
 	if (!a->program && *r->args && !strcmp(*r->args, "--"))
 		r->args++;

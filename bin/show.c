@@ -321,6 +321,9 @@ static json_object *cell_json(const struct vl_table *t, const struct vl_column *
 	case VL_CELL_TENTHS:
 		vl_cell_format(c, buf);
 		return json_object_new_double_s((double)c->i / 10, buf);
+	case VL_CELL_MICROSECONDS:
+		vl_cell_format(c, buf);
+		return json_object_new_double_s((double)c->u / VL_NSEC_PER_SEC, buf);
 	case VL_CELL_HUNDREDTHS:
 		vl_cell_format(c, buf);
 		return json_object_new_double_s((double)c->u / 100, buf);

@@ -189,7 +189,7 @@ files() {
 
 # ---- all of them ------------------------------------------------------------
 
-RAW=(vps vlsmod vlsof vnetstat vfree vuname)
+RAW=(vps vlsmod vlsof vnetstat vfree vuname vss vip vdmesg vuptime)
 
 @test "several guests, one of which is not there; columns, order, text" {
 	need_guest g61 g7
@@ -258,6 +258,52 @@ RAW=(vps vlsmod vlsof vnetstat vfree vuname)
 		"$(vlsmod --engine=imee --no-headers -o module,by "$g" | awk '$1 == "stp" { print $2 }')"
 }
 sees_exact() { vlsof -J "$1" | jq -e '.files[] | select(.name == "/tmp/beyond")' >/dev/null; }
+
+# ---- uptime, ss, dmesg, ip ----------------------------------------------------
+
+more_views() {
+	need_guest "$1"
+	local g up boot
+	g=$(guest "$1")
+	up=$(in_guest "$1" 'cut -d" " -f1 /proc/uptime')
+	vuptime -J "$g" >"$T/up"
+	jq -e --argjson up "$up" '.uptime[0] | .uptime >= $up - 5 and .uptime < $up + 120 and
+		(.load_one | type) == "number" and .load_fifteen <= 100' "$T/up" || fail "$up: $(<"$T/up")"
+	boot=$(in_guest "$1" "awk '/^btime/ { print \$2 }' /proc/stat")
+	near "$boot" "$(jq '.uptime[0].booted' "$T/up")" 2
+	# The same sockets as netstat's view, with their namespaces.
+	assert_same "$(vnetstat -J "$g" | jq -c '.sockets[] | select(.lport == 4242) | del(.timestamp)')" \
+		"$(vss -J "$g" | jq -c '.sockets[] | select(.lport == 4242) | del(.timestamp)')"
+	assert_same "$(in_guest "$1" 'readlink /proc/1/ns/net')" \
+		"net:[$(vss --engine=imee --no-headers -o lport,state,netns "$g" | awk '$1 == 4242 && $2 == "LISTEN" { print $3 }')]"
+	# The log, but for what is written meanwhile.
+	in_guest "$1" 'echo "<30>vlens: of a daemon" >/dev/kmsg; dmesg -r' >"$T/raw"
+	vdmesg -J "$g" >"$T/dmesg"
+	sed -n 's/^<\([0-9]*\)>\[ *\([0-9.]*\)\] \(.*\)$/\1 \2 \3/p' "$T/raw" | head -n 200 >"$T/theirs"
+	[[ $(wc -l <"$T/theirs") -eq 200 ]]
+	jq -r '.dmesg[] | "\(.priority) \(.time) \(.msg | split("\n")[0])"' "$T/dmesg" |
+		awk '{ $2 = sprintf("%.6f", $2); print }' | head -n 200 >"$T/ours"
+	assert_same "$(awk '{ $2 = $2; print }' "$T/theirs")" "$(awk '{ $2 = $2; print }' "$T/ours")"
+	jq -e '.dmesg | map(.seq) | . == sort and length == (unique | length)' "$T/dmesg"
+	jq -e '.dmesg[] | select(.msg == "vlens: of a daemon") | .facility == "daemon" and .level == "info" and .priority == 30' "$T/dmesg"
+	# Interfaces: one with addresses of both kinds, and one in a namespace of its own.
+	in_guest "$1" '[ -e /sys/class/net/vj0 ] || { ip link add vj0 type dummy && ip addr add 192.0.2.7/24 dev vj0 &&
+		ip addr add 198.51.100.1/32 dev vj0 && ip addr add 2001:db8::7/64 dev vj0 nodad; ip link set vj0 up; }'
+	vip -J "$g" >"$T/links"
+	in_guest "$1" 'ip -o link show vj0; ip -o addr show vj0' >"$T/ip"
+	jq -r '.interfaces[] | select(.ifname == "vj0") | .addresses[] | select(startswith("fe80") | not)' "$T/links" | sort >"$T/ours"
+	assert_same "$(awk '$3 ~ /^inet/ && $4 !~ /^fe80/ { print $4 }' "$T/ip" | sort)" "$(<"$T/ours")"
+	[[ $(wc -l <"$T/ours") -eq 3 ]]
+	assert_same "$(sed -n '1s/.*<\(.*\)>.*/\1/p' "$T/ip")" "$(jq -r '.interfaces[] | select(.ifname == "vj0").flags | join(",")' "$T/links")"
+	assert_same "$(sed -n '1s,.*link/ether \([0-9a-f:]*\).*,\1,p' "$T/ip")" "$(jq -r '.interfaces[] | select(.ifname == "vj0").address' "$T/links")"
+	jq -e '.interfaces[] | select(.ifname == "lo") | .mtu == 65536 and .link_type == "loopback" and (.flags | index("LOOPBACK"))' "$T/links"
+	assert_same "$(in_guest "$1" 'ls /sys/class/net' | sort)" \
+		"$(jq -r --argjson ns "$(in_guest "$1" 'readlink /proc/1/ns/net' | tr -dc 0-9)" '.interfaces[] | select(.netns == $ns).ifname' "$T/links" | sort)"
+}
+
+@test "vuptime, vss, vdmesg, vip --json: what the guest says, 5.10" { more_views g510; }
+@test "vuptime, vss, vdmesg, vip --json: what the guest says, 6.1" { more_views g61; }
+@test "vuptime, vss, vdmesg, vip --json: what the guest says, 7" { more_views g7; }
 
 @test "a dump gives the same JSON as its guest" {
 	need_guest g7

@@ -528,7 +528,45 @@
 	F(SMP_POKE_DISP, "smp_text_poke_loc", "disp")                                             \
 	F(SIZE_SMP_POKE, "smp_text_poke_loc", "")                                                 \
 	F(BPF_JITED_LEN, "bpf_prog", "jited_len")                                                 \
-	F(BPF_AUX_PROG, "bpf_prog_aux", "prog")
+	F(BPF_AUX_PROG, "bpf_prog_aux", "prog")                                                   \
+	/* the log, and the interfaces */                                                         \
+	F(PRB_BITS, "printk_ringbuffer", "desc_ring.count_bits")                                  \
+	F(PRB_DESCS, "printk_ringbuffer", "desc_ring.descs")                                      \
+	F(PRB_INFOS, "printk_ringbuffer", "desc_ring.infos")                                      \
+	F(PRB_HEAD, "printk_ringbuffer", "desc_ring.head_id")                                     \
+	F(PRB_TAIL, "printk_ringbuffer", "desc_ring.tail_id")                                     \
+	F(PRB_TEXT_BITS, "printk_ringbuffer", "text_data_ring.size_bits")                         \
+	F(PRB_DATA, "printk_ringbuffer", "text_data_ring.data")                                   \
+	F(SIZE_PRB_DESC, "prb_desc", "")                                                          \
+	F(PRB_DESC_STATE, "prb_desc", "state_var")                                                \
+	F(PRB_DESC_BEGIN, "prb_desc", "text_blk_lpos.begin")                                      \
+	F(PRB_DESC_NEXT, "prb_desc", "text_blk_lpos.next")                                        \
+	F(SIZE_PRINTK_INFO, "printk_info", "")                                                    \
+	F(INFO_SEQ, "printk_info", "seq")                                                         \
+	F(INFO_TIME, "printk_info", "ts_nsec")                                                    \
+	F(INFO_LEN, "printk_info", "text_len")                                                    \
+	F(INFO_FACILITY, "printk_info", "facility")                                               \
+	F(INFO_CALLER, "printk_info", "caller_id")                                                \
+	F(INFO_SUBSYSTEM, "printk_info", "dev_info.subsystem")                                    \
+	F(INFO_DEVICE, "printk_info", "dev_info.device")                                          \
+	F(NETDEV_INDEX, "net_device", "ifindex")                                                  \
+	F(NETDEV_MTU, "net_device", "mtu")                                                        \
+	F(NETDEV_FLAGS, "net_device", "flags")                                                    \
+	F(NETDEV_STATE, "net_device", "state")                                                    \
+	F(NETDEV_OPERSTATE, "net_device", "operstate")                                            \
+	F(NETDEV_TYPE, "net_device", "type")                                                      \
+	F(NETDEV_ADDR, "net_device", "dev_addr")                                                  \
+	F(NETDEV_ADDR_LEN, "net_device", "addr_len")                                              \
+	F(NETDEV_IN, "net_device", "ip_ptr")                                                      \
+	F(NETDEV_IN6, "net_device", "ip6_ptr")                                                    \
+	F(IN_ADDRESSES, "in_device", "ifa_list")                                                  \
+	F(IFA_NEXT, "in_ifaddr", "ifa_next")                                                      \
+	F(IFA_LOCAL, "in_ifaddr", "ifa_local")                                                    \
+	F(IFA_PREFIX, "in_ifaddr", "ifa_prefixlen")                                               \
+	F(IN6_ADDRESSES, "inet6_dev", "addr_list")                                                \
+	F(IF6_NODE, "inet6_ifaddr", "if_list")                                                    \
+	F(IF6_ADDRESS, "inet6_ifaddr", "addr")                                                    \
+	F(IF6_PREFIX, "inet6_ifaddr", "prefix_len")
 /* clang-format on */
 
 enum vl_field {

@@ -84,6 +84,8 @@ extern const struct vl_scan vl_scan_pidlist, vl_scan_pslist, vl_scan_credlist, v
 extern const struct vl_scan vl_scan_trust;
 /* Views with the data of ps, netstat, lsof, uname and free. */
 extern const struct vl_scan vl_scan_ps, vl_scan_sockets, vl_scan_files, vl_scan_uname, vl_scan_free;
+/* How long it has been up, and its load; the kernel's log; the interfaces. */
+extern const struct vl_scan vl_scan_uptime, vl_scan_kmsg, vl_scan_links;
 /* The containers, by the control groups of processes. */
 extern const struct vl_scan vl_scan_containers;
 

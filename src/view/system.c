@@ -117,3 +117,45 @@ static struct vl_error *run_memory(struct vl_raw_guest *g, struct vl_table *t)
 
 const struct vl_scan vl_scan_free = { "free",	  "memory",	    mem_columns,      true,
 				      run_memory, vl_memory_fields, vl_totals_symbols };
+
+/* ---- uptime ---- */
+
+struct up {
+	uint64_t uptime, booted; /* ns; `booted` of the epoch */
+	uint32_t load[3];	 /* hundredths */
+};
+
+#undef IN
+#define IN(member) VL_IN(struct up, member)
+
+static const struct vl_column up_columns[] = {
+	{ "UPTIME", VL_CELL_SECONDS, true, "how long it has been up, in seconds", IN(uptime),
+	  .or_none = true },
+	{ "BOOTED", VL_CELL_SECONDS, true, "when it booted, seconds of the epoch by its clock",
+	  IN(booted), .or_none = true },
+	{ "LOAD_ONE", VL_CELL_HUNDREDTHS, true, "load of the last minute", IN(load[0]) },
+	{ "LOAD_FIVE", VL_CELL_HUNDREDTHS, true, "load of the last five minutes", IN(load[1]) },
+	{ "LOAD_FIFTEEN", VL_CELL_HUNDREDTHS, true, "load of the last fifteen minutes",
+	  IN(load[2]) },
+	{ 0 },
+};
+
+static struct vl_error *run_up(struct vl_raw_guest *g, struct vl_table *t)
+{
+	struct vl_top_sample sum = { .at_ns = 0 };
+	struct vl_error *err = vl_totals_once(g, &sum);
+	struct up up = { .uptime = sum.uptime };
+
+	if (!err) {
+		if (!vl_raw_guest_booted(g, &up.booted))
+			up.booted = 0;
+		memcpy(up.load, sum.load, sizeof(up.load));
+		vl_table_record(t, &up);
+		err = vl_table_end(t);
+	}
+	vl_top_sample_deinit(&sum);
+	return err;
+}
+
+const struct vl_scan vl_scan_uptime = { "uptime", "uptime",	    up_columns,	      true,
+					run_up,	  vl_memory_fields, vl_totals_symbols };

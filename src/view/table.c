@@ -225,6 +225,10 @@ void vl_cell_format(const struct vl_cell *c, char buf[VL_CELL_TEXT_MAX])
 		snprintf(buf, VL_CELL_TEXT_MAX, "%s%" PRIu64 ".%" PRIu64, c->i < 0 ? "-" : "",
 			 ns / 10, ns % 10);
 		break;
+	case VL_CELL_MICROSECONDS:
+		snprintf(buf, VL_CELL_TEXT_MAX, "%" PRIu64 ".%06" PRIu64, c->u / VL_NSEC_PER_SEC,
+			 c->u % VL_NSEC_PER_SEC / VL_NSEC_PER_USEC);
+		break;
 	case VL_CELL_HUNDREDTHS:
 		snprintf(buf, VL_CELL_TEXT_MAX, "%" PRIu64 ".%02" PRIu64, c->u / 100, c->u % 100);
 		break;

@@ -16,15 +16,16 @@
 #include "../error.h"
 
 enum vl_cell_kind {
-	VL_CELL_NONE,	    /* unknown or absent: "-", null */
-	VL_CELL_TEXT,	    /* any bytes, perhaps a guest's */
-	VL_CELL_INT,	    /* a signed number */
-	VL_CELL_UINT,	    /* an unsigned number */
-	VL_CELL_HEX,	    /* an address or a mask: "0x...", a string in JSON */
-	VL_CELL_BOOL,	    /* 1 or 0; true or false */
-	VL_CELL_TENTHS,	    /* a signed number of tenths: "12.3" */
-	VL_CELL_SECONDS,    /* a time in nanoseconds, shown in seconds */
-	VL_CELL_HUNDREDTHS, /* an unsigned number of hundredths: "0.05" */
+	VL_CELL_NONE,	      /* unknown or absent: "-", null */
+	VL_CELL_TEXT,	      /* any bytes, perhaps a guest's */
+	VL_CELL_INT,	      /* a signed number */
+	VL_CELL_UINT,	      /* an unsigned number */
+	VL_CELL_HEX,	      /* an address or a mask: "0x...", a string in JSON */
+	VL_CELL_BOOL,	      /* 1 or 0; true or false */
+	VL_CELL_TENTHS,	      /* a signed number of tenths: "12.3" */
+	VL_CELL_SECONDS,      /* a time in nanoseconds, shown in seconds */
+	VL_CELL_HUNDREDTHS,   /* an unsigned number of hundredths: "0.05" */
+	VL_CELL_MICROSECONDS, /* as VL_CELL_SECONDS, with six digits behind the point */
 };
 
 struct vl_column {
