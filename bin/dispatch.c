@@ -7,6 +7,7 @@
 
 #include "applet.h"
 #include "base/cleanup.h"
+#include "every.h"
 #include "front.h"
 #include "options.h"
 #include "place.h"
@@ -73,17 +74,13 @@ static bool find_place(struct request *r)
 	return !err;
 }
 
-static int run_session(struct request *r)
+/* Run on the guest `spec`. */
+static int run_guest(struct request *r)
 {
 	const struct applet *a = r->applet;
 	struct session s = { .applet = a, .request = r };
 	int status;
 
-	if (!request_take(r, request_option, NULL, &status))
-		return status;
-	if (!request_guest(r))
-		return a->usage_status;
-	report_dirs(a->name);
 	if (!find_place(r))
 		return STATUS_GUEST;
 	s.options = request_guest_options(r);
@@ -104,6 +101,21 @@ static int run_session(struct request *r)
 	status = judge(&s, status);
 	vl_guest_leave(s.guest);
 	return status;
+}
+
+static int run_session(struct request *r)
+{
+	int status;
+
+	if (!request_take(r, request_option, NULL, &status))
+		return status;
+	if (!request_guest(r))
+		return r->applet->usage_status;
+	/* Its list of guests reports bad folders. */
+	if (r->all)
+		return every_guest(r, run_guest);
+	report_dirs(r->applet->name);
+	return run_guest(r);
 }
 
 static int run_applet(const struct applet_table *t, const struct applet *a, int argc, char **argv)

@@ -73,6 +73,7 @@ int front_view(struct request *r)
  */
 #define WHOLE(function) void __attribute__((noreturn, alias("front_go_on"))) function(void)
 
+WHOLE(every_guest);
 WHOLE(place_find);
 WHOLE(place_kind);
 WHOLE(vl_box_borrow);

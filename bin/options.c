@@ -200,7 +200,7 @@ const struct option_row option_rows[] = {
 	{ "output", 'o', "LIST", EITHER, "from memory: print these columns", NULL },
 	{ "sort", OPT_SORT, "KEYS", EITHER, "from memory: sort by these columns; -KEY: downwards", NULL },
 	{ "no-headers", OPT_NO_HEADERS, NULL, EITHER, "from memory: no names of the columns", NULL },
-	{ "all", OPT_ALL, NULL, EITHER, "from memory: all guests of this host", NULL },
+	{ "all", OPT_ALL, NULL, MIRRORED, "in the place of GUEST: all guests of this host", NULL },
 
 	/* Behind an applet's name a letter would look like one of the program's own. */
 	{ "help", 'h', NULL, SCOPE_VLENS, "print this help", NULL },

@@ -108,9 +108,34 @@ applets() { vlens --list; }
 	assert_usage vlens "no applet is named"
 }
 
-@test "vss has no --json, and says which applet has it" {
-	run --separate-stderr vss --json web1
-	assert_usage vss "'--json' is not an option of vss: 'vnetstat --json' lists the same"
+@test "--all in the place of the guest: each line has its guest, the worst status" {
+	need_guest g61 g7
+	local name
+	run --separate-stderr vuname --all -n
+	[[ $status -eq 0 || ($status -eq 3 && -n $stderr) ]] || fail "$status: $stderr"
+	for name in g61 g7; do
+		grep -qx "$(guest_label $name): $name" <<<"$output" || fail "no $name: $output"
+	done
+	# All words behind it are the program's; a status of the program.
+	run --separate-stderr vexec --all sh -c 'echo out; echo err >&2; exit 5'
+	[[ $status -eq 5 || $status -eq 3 ]] || fail "status $status"
+	for name in g61 g7; do
+		grep -qx "$(guest_label $name): out" <<<"$output" || fail "$output"
+		grep -qx "$(guest_label $name): err" <<<"$stderr" || fail "$stderr"
+	done
+	# A program of which more than a pipe holds is whole, and a keeper that stays holds nothing up.
+	run --separate-stderr timeout 100 vexec --keep=30 --all seq 1 30000
+	[[ $(grep -c "^$(guest_label g61): " <<<"$output") -eq 30000 ]] || fail "$status: ${#lines[@]} lines"
+	# What reads memory is as it was.
+	run --separate-stderr vps --all --json -o pid
+	[[ $output == *'"processes"'* ]] || fail "$output"
+	run --separate-stderr vps --all --engine=imee
+	[[ ${lines[0]} == "GUEST "* ]] || fail "$output"
+	run --separate-stderr vexec --all
+	assert_usage vexec "no command is named"
+}
+
+@test "options of the model go behind the guest" {
 	run --separate-stderr vss -t web1
 	assert_usage vss "options of ss go after the guest: vss GUEST -t"
 }
