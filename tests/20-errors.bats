@@ -131,7 +131,7 @@ qmp_status() {
 	guest=qemu:4194305 refused_soon "no such process" vps qemu:4194305 -ef
 	sleep 1000 3>&- 4>&- &
 	sleeper=$!
-	guest=qemu:$sleeper refused_soon "no QEMU" vps "qemu:$sleeper" -ef
+	guest=qemu:$sleeper refused_soon "is not a QEMU" vps "qemu:$sleeper" -ef
 	[[ $(process_state "$sleeper") == S ]]
 }
 
