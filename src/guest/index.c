@@ -19,7 +19,7 @@
  */
 #define BOX_MEMORY (2 * VL_INDEX_MAX + (1UL << 30))
 #define PASS_MEMORY_MAX (32UL << 30)
-/* The time limit of a pass, which reads the whole file: that of a disk of 50 MB/s, and some more. */
+/* The time limit of a pass, which reads the whole file from a disk of 50 MB/s, and some more. */
 #define PASS_LEAST_NS (600 * VL_NSEC_PER_SEC)
 #define PASS_NS_PER_BYTE 20
 #define PASS_BYTES_MAX (64UL << 40)

@@ -12,8 +12,8 @@
 /*
  * What is in @fd, a file with this run id, from @at on, unpacked: *@fd_ret is owned by the caller,
  * open for reading. One tool unpacks; other tools wait for it. Files that no tool has used
- * for a day are removed. VL_ERR_TARGET: the file is damaged, or there is no space. @partial: what can be
- * unpacked of a damaged file, if it is more than a page.
+ * for a day are removed. VL_ERR_TARGET: the file is damaged, or there is no space. @partial: what
+ * can be unpacked of a damaged file, if it is more than a page.
  */
 struct vl_error *vl_spool_unpack(int fd, uint64_t at, const char *run_id, bool partial,
 				 int *fd_ret);

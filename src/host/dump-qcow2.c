@@ -59,7 +59,7 @@ static struct vl_error *damaged(const char *what)
 			     "check it: qemu-img check FILE");
 }
 
-/* What is at @at is behind the file's end. Without the list of snapshots nothing of them is found. */
+/* What is at @at is behind the file's end. Without the @list of snapshots, none is found. */
 static struct vl_error *cut_off(struct image *im, const char *what, uint64_t at, bool list)
 {
 	im->cut = true;

@@ -20,8 +20,7 @@ struct vl_dump {
 	unsigned int machine;		/* of an ELF file with these registers; 0: EM_X86_64 */
 	uint64_t rest;			/* bytes behind its last whole page, which are not read */
 	uint64_t moved;			/* as vl_target_moved() */
-	uint64_t
-		end; /* of the memory of an image that does not say it, by its kernel; 0: not known */
+	uint64_t end;	 /* of the memory, by its kernel, if no header says it; 0: not known */
 	bool open_end;	 /* it has addresses, and does not say how many ranges it has: LiME, AVML */
 	uint64_t missed; /* as vl_target_note_miss(); 0: nothing */
 };

@@ -22,7 +22,7 @@ struct vl_cursor {
 	const unsigned char *map; /* NULL: none */
 	uint64_t map_at, map_len; /* what of the file is mapped */
 	unsigned char buf[VL_TAKE_MAX];
-	/* In each VL_LEAF pages: where each lies, or VL_FILLED and a byte; 0, or NULL: zeros, or not in it. */
+	/* In each VL_LEAF pages: where each lies, or VL_FILLED and a byte; 0, NULL: zeros. */
 	uint64_t **leaves;
 	uint64_t nr_leaves;	/* those there can be */
 	uint64_t leaf_bytes;	/* in those that are */
