@@ -122,6 +122,21 @@ attached() {
 	done
 }
 
+@test "--trusted: tracers of a guest with anonymous memory are no finding, without a keeper" {
+	need_guest g510
+	vlens trust add "$VLENS_TEST_RUN/g510/vmlinuz" >/dev/null
+	# The pages of text that have tracers are compared in each run, and what they call is read then.
+	in_guest g510 'mount -t tracefs none /sys/kernel/tracing 2>/dev/null
+		cd /sys/kernel/tracing && echo "p:one do_sys_open" >kprobe_events &&
+		echo 1 >events/kprobes/enable && echo function >current_tracer'
+	run --separate-stderr vps --trusted=auto --keep=0 "$(guest g510)" -ef
+	in_guest g510 'cd /sys/kernel/tracing; echo nop >current_tracer
+		echo 0 >events/kprobes/enable; echo >kprobe_events'
+	assert_status 0
+	[[ $stderr == *"ftrace "*"is attached; it had no effect here"* ]] || fail "$stderr"
+	! grep -v 'it had no effect here$' <<<"$stderr" || fail "$stderr"
+}
+
 @test "--trusted: BPF programs at functions, at tracepoints and of the security modules have no effect" {
 	local name own
 	for name in rk61 rk7; do
