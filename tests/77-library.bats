@@ -19,6 +19,9 @@ setup_file() {
 		fail "$(tail "$T/install.log")"
 	LIBDIR=$(dirname "$(find "$ROOT" -name libvlens.so)")
 	export LIBDIR LD_LIBRARY_PATH=$LIBDIR
+	# Of Debian's Python, for which it is built.
+	PYTHONPATH=$(dirname "$(dirname "$(find "$ROOT" -path '*/vlens/__init__.py')")")
+	export PYTHONPATH PATH=/usr/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 	build items "$VT_TESTS/lib/items.c"
 	need_guest server
 	# A container with a name that drives a terminal, and one that looks like Docker's.
@@ -26,10 +29,14 @@ setup_file() {
 		box() { mkdir -p \"\$1\"; setsid sh -c \"echo \\\$\\\$ >'\$1/cgroup.procs'; exec unshare -u sleep 8888\" \
 			>/dev/null 2>&1 </dev/null & }
 		cd /sys/fs/cgroup
-		[ ! -e system.slice/docker-$ID.scope ] || exit 0
-		box system.slice/docker-$ID.scope
-		box \"lxc.payload.\$(printf '\\033[2Jbad')\"
-		until [ \$(pgrep -xfc 'sleep 8888') -ge 2 ]; do sleep 0.2; done
+		if [ ! -e system.slice/docker-$ID.scope ]; then
+			box system.slice/docker-$ID.scope
+			box \"lxc.payload.\$(printf '\\033[2Jbad')\"
+			# A name that drives a terminal, and that HTML would take for its own.
+			cp /bin/sleep \"\$(printf '/run/<i>&\\033[2J')\"
+			setsid /run/'<i>'* 8889 >/dev/null 2>&1 </dev/null &
+		fi
+		until [ \$(pgrep -xfc 'sleep 8888') -ge 2 ] && pgrep -f '^/run/.* 8889'; do sleep 0.2; done
 	"
 	dump_guest server "$T/dump.elf"
 }
@@ -37,6 +44,7 @@ setup_file() {
 teardown_file() {
 	# Other tests count the containers of this guest.
 	in_guest server "
+		pkill -f '^/run/.* 8889'; rm /run/'<i>'*
 		pkill -xf 'sleep 8888'
 		while pgrep -xf 'sleep 8888' >/dev/null; do sleep 0.1; done
 		cd /sys/fs/cgroup && rmdir system.slice/docker-$ID.scope lxc.payload.*bad
@@ -132,4 +140,79 @@ of_guest() {
 	assert_status 0
 	assert_same "$(vps --json "$T/dump.elf" | jq -r '.processes[].pid')" "$(awk '{ print $1 }' <<<"$output")"
 	[[ $output == *"nginx: master process"* ]]
+}
+
+# ---- Python -----------------------------------------------------------------
+
+need_python() {
+	[[ -n $PYTHONPATH ]] && return
+	# CI installs what it needs.
+	[[ ${CI:-} != true ]] || fail "the build has no Python module"
+	skip "the build has no Python module"
+}
+
+@test "Python: all items and members of a dump, objects by type, errors, threads, HTML" {
+	need_python
+	[[ -s $T/of-dump ]] || "$T/items" "$T/dump.elf" >"$T/of-dump"
+	run python3 "$VT_TESTS/lib/binding.py" "$T/dump.elf" "$T/of-dump" "$VT_TESTS/../src/libvlens.sym"
+	[[ $status -eq 0 && $output == *OK ]] || { show_run; fail "$output"; }
+}
+
+# The listeners, as ss prints them in the guest: protocol, address, port.
+heard() {
+	in_guest server "ss -Htuln" | awk '$1 ~ /^(tcp|udp)$/ { n = split($5, a, ":"); port = a[n]
+		address = substr($5, 1, length($5) - length(port) - 1); gsub(/[][]/, "", address)
+		sub(/%.*/, "", address)
+		print $1 (address ~ /:/ || address == "*" ? "6" : ""), address == "*" ? "::" : address, port }' | sort
+}
+
+@test "Python: examples/listeners.py of all guests" {
+	need_python
+	local g
+	g=$(guest server)
+	run --separate-stderr python3 "$VT_TESTS/../examples/listeners.py"
+	[[ $status -eq 0 || $status -eq 3 ]] || { show_run; false; }
+	assert_same "$(heard)" "$(awk -v g="$g" '$1 == g { print $2, $3, $4 }' <<<"$output" | sort)"
+	grep -qE "^$g +tcp +0.0.0.0 +80 +[0-9]+ +nginx " <<<"$output" || { show_run; false; }
+	run --separate-stderr python3 "$VT_TESTS/../examples/listeners.py" "$g" /no/such/dump
+	assert_status 3
+	[[ $stderr == "/no/such/dump: "* && ${#lines[@]} -gt 4 ]] || { show_run; false; }
+}
+
+@test "Python: examples/rss-alert.py" {
+	need_python
+	local g pid
+	g=$(guest server)
+	run --separate-stderr python3 "$VT_TESTS/../examples/rss-alert.py" "$g" --limit 100000
+	assert_status 0
+	[[ -z $output ]]
+	# A process that eats memory, between two looks.
+	python3 "$VT_TESTS/../examples/rss-alert.py" --limit 50 --interval 0.2 "$g" >"$T/alerts" 3>&- 4>&- &
+	pid=$!
+	in_guest server 'setsid perl -e "\$x = q(x) x 60000000; sleep 600" >/dev/null 2>&1 </dev/null &'
+	eventually 60 grep -q '"comm": "perl"' "$T/alerts" || { kill "$pid"; fail "$(<"$T/alerts")"; }
+	sleep 0.6
+	kill "$pid"
+	assert_same 1 "$(jq -s 'map(select(.comm == "perl" and .rss > 50 * 1048576)) | length' "$T/alerts")"
+	run --separate-stderr python3 "$VT_TESTS/../examples/rss-alert.py" --limit 50 "$g"
+	assert_status 1
+	in_guest server 'pkill perl; true'
+}
+
+@test "Python: examples/task.py" {
+	need_python
+	local g pid parent
+	g=$(guest server)
+	pid=$(in_guest server 'pgrep -f "nginx: worker" | head -n 1')
+	parent=$(in_guest server "ps -o ppid= -p $pid" | tr -d ' ')
+	run --separate-stderr python3 "$VT_TESTS/../examples/task.py" "$g" "$pid"
+	assert_status 0
+	grep -qx 'comm         nginx' <<<"$output" || { show_run; false; }
+	grep -qx 'uid          33' <<<"$output" || { show_run; false; }
+	grep -qx 'arguments    nginx: worker process' <<<"$output" || { show_run; false; }
+	grep -qx "parents      $parent (nginx) <- 1 (systemd) <- 0 (swapper/0)" <<<"$output" || { show_run; false; }
+	grep -qx "areas        $(in_guest server "wc -l </proc/$pid/maps" | awk '{ print $1 - 1 }')" <<<"$output" ||
+		grep -qx "areas        $(in_guest server "wc -l </proc/$pid/maps")" <<<"$output" || { show_run; false; }
+	run --separate-stderr python3 "$VT_TESTS/../examples/task.py" "$g" 99999
+	assert_status 1
 }

@@ -55,15 +55,15 @@ in_copy() {
 	done < <(git -C "$VT_TESTS/.." ls-files | grep -v '^\.git')
 }
 
-@test "Debian packages: vlens, libvlens0, libvlens-dev, vlens-dkms" {
-	need dpkg-buildpackage dh dh_dkms
+@test "Debian packages: vlens, libvlens0, libvlens-dev, python3-vlens, vlens-dkms" {
+	need dpkg-buildpackage dh dh_dkms dh_python3
 	local archive=("$T"/build/vlens-*.tar.xz)
 	[[ -s ${archive[0]} ]] || skip "there is no archive"
 	tar -C "$T/build" -xf "${archive[0]}"
 	cd "$T"/build/vlens-*/ || return
 	DEB_BUILD_OPTIONS="nocheck noautodbgsym parallel=$(nproc)" dpkg-buildpackage -b -uc -us \
 		>"$T/package.log" 2>&1 || fail "$(tail -n 30 "$T/package.log")"
-	[[ $(cd .. && echo *.deb) == libvlens-dev_*_amd64.deb\ libvlens0_*_amd64.deb\ vlens-dkms_*_amd64.deb\ vlens_*_amd64.deb ]]
+	[[ $(cd .. && echo *.deb) == libvlens-dev_*_amd64.deb\ libvlens0_*_amd64.deb\ python3-vlens_*_amd64.deb\ vlens-dkms_*_amd64.deb\ vlens_*_amd64.deb ]]
 }
 
 @test "lintian has nothing against them" {
@@ -93,7 +93,7 @@ in_copy() {
 	release=$(in_guest installed 'uname -r')
 	# shellcheck disable=SC2016 # for the copy's shell
 	in_copy '
-		dpkg -i "$T"/build/{vlens,libvlens*}_*.deb >/dev/null
+		dpkg -i "$T"/build/{vlens,libvlens*,python3-vlens}_*.deb >/dev/null
 		vlens --version
 		vuname "$T/dump.elf" -r
 		vps "$T/dump.elf" -e --no-headers | grep -c .
@@ -110,8 +110,11 @@ in_copy() {
 		ldd processes | grep -q "libvlens.so.0 => /"
 		./processes dump.elf >listed || ./processes ./dump.elf >listed
 		grep -c . listed
-		dpkg -L vlens libvlens0 libvlens-dev | sort -u >files
-		dpkg --purge vlens libvlens-dev libvlens0 >/dev/null
+		# So does a script with the installed module.
+		python3 -c "import vlens; print(len(vlens.Guest(\"./dump.elf\").processes()))"
+		python3 /usr/share/doc/python3-vlens/examples/task.py ./dump.elf 1 | grep -c "^comm  *init\|^comm  *busybox"
+		dpkg -L vlens libvlens0 libvlens-dev python3-vlens | sort -u >files
+		dpkg --purge vlens libvlens-dev python3-vlens libvlens0 >/dev/null
 		while read -r file; do
 			test -d "$file" || test ! -e "$file" || { echo "left: $file"; exit 1; }
 		done <files
@@ -122,6 +125,7 @@ in_copy() {
 	# The three lists are of one moment.
 	[[ ${lines[3]} -gt 50 && ${lines[3]} -eq ${lines[4]} && ${lines[6]} -eq ${lines[3]} ]] ||
 		{ show_run; fail "lists differ"; }
+	[[ ${lines[7]} -eq ${lines[3]} && ${lines[8]} -eq 1 ]] || { show_run; fail "Python differs"; }
 	[[ ${lines[5]} -eq 4 ]] || { show_run; fail "manual pages are missing"; }
 	# Nothing was installed in this system.
 	[[ ! -e /usr/share/zsh/vendor-completions/_vlens ]] || dpkg -s vlens >/dev/null

@@ -42,9 +42,13 @@ struct vl_item_text {
 
 /* How each structure begins. */
 struct vl_item {
-	uint32_t size;	/* of the whole structure, in bytes, as this library has it */
-	uint32_t kind;	/* enum vl_item_kind */
-	uint64_t known; /* bit N: member N of the structure's enum has a value; else it is 0 */
+	uint32_t size; /* of the whole structure, in bytes, as this library has it */
+	uint32_t kind; /* enum vl_item_kind */
+	/*
+	 * Bit N: member N has a value; else it is 0. The enum of the structure has the members in
+	 * their order, from 0 on.
+	 */
+	uint64_t known;
 };
 
 /* A process, as its first thread has it. */
@@ -113,21 +117,23 @@ enum vl_socket_member {
 };
 struct vl_socket_info {
 	struct vl_item item;
-	struct vl_item_text proto;	 /* "tcp", "tcp6", "udp", "unix", "netlink" ... */
-	struct vl_item_text type;	 /* "stream", "dgram", "raw", "seqpacket" */
-	struct vl_item_text state;	 /* "LISTEN", "ESTABLISHED" ..., as in netstat(8) */
-	struct vl_item_text local, peer; /* addresses of IP, or paths */
-	uint32_t local_port, peer_port;	 /* of netlink, local_port is the port id */
-	int64_t recv_q;			 /* bytes; of a listener, connections */
-	int64_t send_q;			 /* bytes */
-	int32_t pid;			 /* the first process that has it open */
-	struct vl_item_text comm;	 /* the name of that process */
-	int32_t fd;			 /* its descriptor there */
-	uint64_t holders;		 /* descriptors of all processes for it */
-	uint32_t uid;			 /* of who made it */
-	uint64_t inode;			 /* number of its inode */
-	uint32_t netns;			 /* number of its network namespace */
-	uint64_t sock;			 /* address of its struct sock */
+	struct vl_item_text proto; /* "tcp", "tcp6", "udp", "unix", "netlink" ... */
+	struct vl_item_text type;  /* "stream", "dgram", "raw", "seqpacket" */
+	struct vl_item_text state; /* "LISTEN", "ESTABLISHED" ..., as in netstat(8) */
+	struct vl_item_text local; /* its address: of IP, or a path */
+	uint32_t local_port;	   /* of netlink, the port id */
+	struct vl_item_text peer;  /* the other side's address */
+	uint32_t peer_port;
+	int64_t recv_q;		  /* bytes; of a listener, connections */
+	int64_t send_q;		  /* bytes */
+	int32_t pid;		  /* the first process that has it open */
+	struct vl_item_text comm; /* the name of that process */
+	int32_t fd;		  /* its descriptor there */
+	uint64_t holders;	  /* descriptors of all processes for it */
+	uint32_t uid;		  /* of who made it */
+	uint64_t inode;		  /* number of its inode */
+	uint32_t netns;		  /* number of its network namespace */
+	uint64_t sock;		  /* address of its struct sock */
 };
 
 /* A module of the guest's kernel. */

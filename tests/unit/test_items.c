@@ -39,8 +39,9 @@ static void test_forms(void)
 
 		ok(form->nr_members <= 64, "%s: each member has a bit", form->scan->name);
 		for (size_t k = 0; k < form->nr_members; k++)
-			ok(has_column(form, &form->members[k]), "%s: member %zu has a column",
-			   form->scan->name, k);
+			ok(has_column(form, &form->members[k]) &&
+				   (!k || form->members[k].at > form->members[k - 1].at),
+			   "%s: member %zu has a column, and its place", form->scan->name, k);
 		for (; c->name; c++) {
 			bool is_there = !strcmp(c->name, "ID"); /* a part of FULL_ID */
 
