@@ -6,6 +6,7 @@
 #ifndef VLENS_PARCEL_H
 #define VLENS_PARCEL_H
 
+#include "../host/kept.h"
 #include "peek.h"
 #include "table.h"
 #include "top.h"
@@ -68,6 +69,7 @@ struct vl_peeker {
 	struct vl_types types;
 	struct vl_lvalue place;
 	bool is_found;
+	char key[VL_KEY_MAX + 1]; /* of the kernel whose types these are */
 };
 
 /* Find the place of @ask: into @p, and as struct vl_peek_found into @out. */

@@ -2,6 +2,7 @@
 #include "parcel.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,15 +54,36 @@ static struct vl_error *use_process(struct vl_raw_guest *g, int64_t pid, struct 
 	return err ? err : vl_read_error(vl_reader_task(g->reader, task, ret), task);
 }
 
+/*
+ * Begin anew, but for the types of the same kernel: to take them from the cache is most of the
+ * time of a request.
+ */
+static void renew(struct vl_peeker *p, struct vl_raw_guest *g)
+{
+	const char *key = g->attach ? g->attach->key : "";
+	struct btf *kept = NULL;
+
+	if (p->is_found && *key && !strcmp(p->key, key)) {
+		kept = p->types.btf;
+		p->types.btf = NULL;
+	}
+	vl_peeker_deinit(p);
+	vl_types_init(&p->types, g);
+	p->types.btf = kept;
+	snprintf(p->key, sizeof(p->key), "%s", key);
+	p->is_found = true;
+}
+
 static struct vl_error *find(struct vl_peeker *p, struct vl_raw_guest *g, const char *engine,
 			     const struct vl_peek_ask *ask)
 {
 	struct vl_error *err = use_vcpu(g, engine);
 
-	if (err)
+	if (err) {
+		vl_peeker_deinit(p);
 		return err;
-	vl_types_init(&p->types, g);
-	p->is_found = true;
+	}
+	renew(p, g);
 	p->types.elements = ask->elements;
 	p->types.depth = (unsigned)ask->depth;
 	err = vl_types_find(&p->types, ask->what, &p->place);
@@ -90,7 +112,6 @@ struct vl_error *vl_peeker_find(struct vl_peeker *p, struct vl_raw_guest *g, con
 	struct vl_peek_found found = { .va = 0 };
 	struct vl_error *err;
 
-	vl_peeker_deinit(p);
 	err = find(p, g, engine, ask);
 	if (err)
 		return err;
