@@ -134,9 +134,12 @@ extern const char *const trust_verbs[];
 int dump_run(struct request *r);
 int types_run(struct request *r);
 int export_run(struct request *r);
+int fleet_run(struct request *r);
 extern const char *const types_verbs[];
 extern const struct vl_column types_columns[];
 
+/* Run by another vlens, over ssh (remote/remote.h). */
+int far_run(const struct applet_table *t, int argc, char **argv);
 /* Commands: `vlens help [NAME]`, `vlens keep` (see keep_command()), `vlens complete`. */
 int help_run(const struct applet_table *t, int argc, char **argv);
 int keep_run(const struct applet_table *t, int argc, char **argv);

@@ -126,6 +126,12 @@ static const struct applet export = {
 	.view = { .run = export_run, .scope = SCOPE_EXPORT },
 };
 
+static const struct applet fleet = {
+	READER("vlens fleet", "[HOST...] -- TOOL [ARG...]",
+	       "Run a tool of vlens on many hosts, by ssh, and print lines of JSON"),
+	.view = { .run = fleet_run, .scope = SCOPE_FLEET },
+};
+
 static const struct applet trust = {
 	READER("vlens trust", "add FILE... | list | remove KERNEL... | verify GUEST...",
 	       "Keep trusted kernels, and compare virtual machines with them"),
@@ -147,9 +153,11 @@ static const struct command commands[] = {
 	{ .name = "doctor", .applet = &doctor },
 	{ .name = "dump", .applet = &dump },
 	{ .name = "export", .applet = &export },
+	{ .name = "fleet", .applet = &fleet },
 	{ .name = "trust", .applet = &trust },
 	{ .name = "types", .applet = &types },
 	{ .name = "help", .run = help_run, .summary = "Show the options of one of these" },
+	{ .name = "far", .run = far_run },
 	{ .name = "keep", .run = keep_run },
 	{ .name = "complete", .run = complete_run },
 #endif

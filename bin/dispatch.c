@@ -7,12 +7,14 @@
 
 #include "applet.h"
 #include "base/cleanup.h"
+#include "base/suggest.h"
 #include "every.h"
 #include "front.h"
+#include "host/drivers.h"
 #include "options.h"
 #include "place.h"
+#include "remote/remote.h"
 #include "report.h"
-#include "base/suggest.h"
 
 /* The name under which the working set is kept: that of the program. */
 static const char *label_of(const struct session *s)
@@ -118,6 +120,21 @@ static int run_session(struct request *r)
 	return run_guest(r);
 }
 
+/* Has the run been made, on another host? Its status is in *@status_ret. */
+static bool run_elsewhere(const struct request *r, int argc, char **argv, int *status_ret)
+{
+#ifdef VL_FRONT
+	(void)argc;
+	(void)argv;
+	(void)status_ret;
+	if (r->nr_words && vl_spec_host(r->words[0]))
+		front_go_on();
+	return false;
+#else
+	return remote_run(r, argc, argv, status_ret);
+#endif
+}
+
 static int run_applet(const struct applet_table *t, const struct applet *a, int argc, char **argv)
 {
 	int status = a->usage_status;
@@ -126,7 +143,7 @@ static int run_applet(const struct applet_table *t, const struct applet *a, int 
 	/* All other applets print errors of the guest and of this host themselves. */
 	if (a->run != model_run)
 		use_locale();
-	if (request_read(&r, t, a, argc, argv)) {
+	if (request_read(&r, t, a, argc, argv) && !run_elsewhere(&r, argc, argv, &status)) {
 		if (r.raw)
 			use_locale();
 		status = r.raw ? a->view.run(&r) : run_session(&r);

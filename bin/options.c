@@ -118,6 +118,11 @@ const struct option_row option_rows[] = {
 	{ "duration", OPT_DURATION, "TIME", WATCH, "end after so many seconds (or 5m, 2h)", NULL },
 	{ "timestamps", 'T', NULL, WATCH, "begin each line with the time", NULL },
 
+	{ "file", 'f', "FILE", SCOPE_FLEET, "the hosts: a list, or an inventory of Ansible; -: stdin", NULL },
+	{ "group", OPT_HOST_GROUP, "NAME", SCOPE_FLEET, "of the file only this group or host; again for more", NULL },
+	{ "parallel", OPT_PARALLEL, "N", SCOPE_FLEET, "so many hosts at a time (16)", NULL },
+	{ "timeout", OPT_TIMEOUT, "SECONDS", SCOPE_FLEET, "the most for each host (60); 0: no limit", NULL },
+
 	{ "connect", 'c', "URI", MIRRORED, "look the guest up at this libvirt URI", NULL },
 	{ "connect", 'c', "URI", READS | TOP | WATCH | SCOPE_DOCTOR | SCOPE_DUMP | SCOPE_EXPORT,
 	  "look guests up at this libvirt URI", NULL },

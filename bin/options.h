@@ -31,6 +31,7 @@ enum scope {
 	SCOPE_WATCH = 1 << 15,
 	SCOPE_CONTAINERS = 1 << 16, /* of applets that can list containers */
 	SCOPE_ATTACHED = 1 << 18,   /* of a report that also says what is attached */
+	SCOPE_FLEET = 1 << 19,	    /* of a tool on many hosts */
 	SCOPE_CHECK = 1 << 11,	    /* of a report that says what it could not check */
 	/* Those of options that alone make an applet read memory. */
 	SCOPE_SWITCHES = SCOPE_SWITCH | SCOPE_COMPARE | SCOPE_CONTAINERS,
@@ -75,6 +76,9 @@ enum {
 	OPT_CPU,
 	OPT_DURATION,
 	OPT_EVENTS,
+	OPT_HOST_GROUP,
+	OPT_PARALLEL,
+	OPT_TIMEOUT,
 	OPT_HELP,
 	OPT_VERSION,
 };

@@ -104,7 +104,12 @@ bool request_read(struct request *r, const struct applet_table *t, const struct 
 	bool ended = false;
 	int taken = 1;
 
-	*r = (struct request){ .table = t, .applet = a, .keep = request_default_keep() };
+	*r = (struct request){
+		.table = t,
+		.applet = a,
+		.keep = request_default_keep(),
+		.dashes = SIZE_MAX,
+	};
 	r->words = calloc((size_t)argc + 1, sizeof(*r->words));
 	r->raw = a->view.run && !a->run;
 	for (int i = 1; r->words && taken && i < argc; i += taken) {
@@ -115,6 +120,7 @@ bool request_read(struct request *r, const struct applet_table *t, const struct 
 			ended = ended || !(r->raw || asks_raw(r));
 		} else if (!strcmp(argv[i], "--")) {
 			ended = true;
+			r->dashes = r->nr_words;
 		} else {
 			taken = read_options(r, argv, i);
 			/* It stands in the place of the guest: all words behind it are the program's. */

@@ -31,6 +31,7 @@ struct request {
 	size_t nr_given;
 	char **words; /* other words, NULL-terminated; with !raw: GUEST and all behind it */
 	size_t nr_words;
+	size_t dashes; /* with raw: the words before "--"; SIZE_MAX: there is none */
 
 	/* Set by request_take(), from the options. */
 	int end;		     /* the first of --help, --version and --list; 0: none */

@@ -164,10 +164,37 @@ const char *vl_host_path_prefix(size_t i)
 	return NULL;
 }
 
+/* The characters of @text, from a first one that is no hyphen on, that are in @set. */
+static size_t word_len(const char *text, const char *set)
+{
+	return *text == '-' ? 0 : strspn(text, set);
+}
+
+size_t vl_spec_host(const char *spec)
+{
+	static const char name[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	const size_t first = word_len(spec, name);
+	const size_t user = first && spec[first] == '@' ? first + 1 : 0;
+	const char *host = spec + user;
+	size_t len = word_len(host, name);
+
+	if (by_prefix(spec))
+		return 0;
+	if (*host == '[') {
+		len = strcspn(host, "]");
+		len = host[len] && len > 1 &&
+				      strspn(host + 1, "0123456789abcdefABCDEF:.") == len - 1 ?
+			      len + 1 :
+			      0;
+	}
+	return len && host[len] == ':' && host[len + 1] && host[len + 1] != '-' ? user + len : 0;
+}
+
 bool vl_name_is_taken(const char *name)
 {
 	/* A UUID is 32 hexadecimal digits, with or without hyphens. */
-	return by_prefix(name) || *name == '-' || strchr(name, '/') ||
+	return by_prefix(name) || vl_spec_host(name) || *name == '-' || strchr(name, '/') ||
 	       !name[strspn(name, "0123456789")] ||
 	       (strlen(name) >= 32 && !name[strspn(name, "0123456789abcdefABCDEF-")]);
 }

@@ -29,8 +29,14 @@ pid_t vl_spec_pid(const char *spec);
 bool vl_spec_is_relative(const char *spec);
 
 /*
+ * The length of HOST in the spec "HOST:GUEST" or "USER@HOST:GUEST", a guest of another host, by a
+ * name or an address ("[::1]") that ssh can be given; 0: @spec is no such spec. Neither part begins with a hyphen.
+ */
+size_t vl_spec_host(const char *spec);
+
+/*
  * Would @name, a guest's own name, mean something else as a spec: an id, a UUID, a path, an
- * option, or a form with a prefix (qemu:PID)? Such a guest is listed by its UUID.
+ * option, or a form with a prefix (qemu:PID) or a host? Such a guest is listed by its UUID.
  */
 bool vl_name_is_taken(const char *name);
 

@@ -48,6 +48,52 @@ static void test_rows(void)
 	}
 }
 
+static void test_hosts(void)
+{
+	static const struct {
+		const char *spec;
+		size_t len;
+	} specs[] = {
+		{ "kvm1:web1", 4 },
+		{ "root@kvm1:web1", 9 },
+		{ "kvm1.example.org:qemu:12", 16 },
+		{ "kvm1:/var/crash/dump", 4 },
+		{ "[::1]:web1", 5 },
+		{ "a@[fe80::1]:web1", 11 },
+		/* A prefix, a path, a name alone. */
+		{ "qemu:12", 0 },
+		{ "qmp:host:4444", 0 },
+		{ "kvm:12", 0 },
+		{ "pid:12", 0 },
+		{ "./kvm1:web1", 0 },
+		{ "dir/kvm1:web1", 0 },
+		{ "web1", 0 },
+		{ "", 0 },
+		{ "kvm1:", 0 },
+		{ ":web1", 0 },
+		/* What ssh or a shell would take for something else. */
+		{ "-oProxyCommand=x:g", 0 },
+		{ "-F:g", 0 },
+		{ "a@-F:g", 0 },
+		{ "-a@b:g", 0 },
+		{ "kvm1:-e", 0 },
+		{ "@kvm1:g", 0 },
+		{ "a@b@c:g", 0 },
+		{ "a b:g", 0 },
+		{ "a;b:g", 0 },
+		{ "$(x):g", 0 },
+		{ "[::1:g", 0 },
+		{ "[]:g", 0 },
+		{ "[x;y]:g", 0 },
+		{ "kvm1\t:g", 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(specs); i++)
+		ok(vl_spec_host(specs[i].spec) == specs[i].len, "the host of \"%s\": %zu bytes",
+		   specs[i].spec, specs[i].len);
+	ok(vl_name_is_taken("kvm1:web1"), "a guest of such a name is listed by its UUID");
+}
+
 static void test_none_given(void)
 {
 	struct vl_target *t;
@@ -72,6 +118,7 @@ int main(void)
 	    !(file = fopen("a dump", "w")) || fclose(file))
 		return 1;
 	test_rows();
+	test_hosts();
 	test_none_given();
 	if (unlink("a dump") || rmdir("a folder") || rmdir(dir))
 		return 1;
