@@ -153,3 +153,10 @@ void vl_cursor_deinit(struct vl_cursor *c)
 		free(c->leaves[i]);
 	free(c->leaves);
 }
+
+struct vl_error *vl_stream_not_read(const char *what, const char *hint)
+{
+	return vl_error_hint(
+		vl_error_new(VL_ERR_TARGET, "the stream has %s, which is not read", what), "%s",
+		hint);
+}

@@ -13,13 +13,6 @@
 
 #include "../base/array.h"
 
-static struct vl_error *not_read(const char *what, const char *hint)
-{
-	return vl_error_hint(
-		vl_error_new(VL_ERR_TARGET, "the stream has %s, which is not read", what), "%s",
-		hint);
-}
-
 /* ---- memory ---- */
 
 /* Bytes of leaves that a stream may have before its own bytes count. */
@@ -330,10 +323,11 @@ static struct vl_error *take_ram(struct vl_cursor *c)
 		if (flags == RAM_MEM_SIZE)
 			err = take_blocks(c, head - flags);
 		else if (flags & RAM_XBZRLE)
-			err = not_read("pages that are differences (capability xbzrle)",
-				       AGAIN_HINT);
+			err = vl_stream_not_read("pages that are differences (capability xbzrle)",
+						 AGAIN_HINT);
 		else if (flags & RAM_COMPRESS_PAGE)
-			err = not_read("compressed pages (capability compress)", AGAIN_HINT);
+			err = vl_stream_not_read("compressed pages (capability compress)",
+						 AGAIN_HINT);
 		else if ((flags & ~(uint64_t)RAM_CONTINUE) == RAM_ZERO ||
 			 (flags & ~(uint64_t)RAM_CONTINUE) == RAM_PAGE)
 			err = take_page(c, head);
@@ -346,108 +340,12 @@ static struct vl_error *take_ram(struct vl_cursor *c)
 
 /* ---- sections ---- */
 
-/* QEMU migration/savevm.h: what a section begins with. */
-enum {
-	VM_EOF = 0x00,
-	VM_START = 0x01,
-	VM_PART = 0x02,
-	VM_END = 0x03,
-	VM_FULL = 0x04,
-	VM_SUBSECTION = 0x05,
-	VM_CONFIGURATION = 0x07,
-	VM_COMMAND = 0x08,
-	VM_FOOTER = 0x7e,
-};
-
 /* QEMU migration/savevm.c: commands of a stream. */
 enum {
 	CMD_OPEN_RETURN_PATH = 1,
 	CMD_PING,
 	CMD_POSTCOPY_ADVISE,
 };
-
-/* QEMU's names of its machines that are PCs. */
-static const char *const pcs[] = { "pc", "q35", "isapc", "microvm", "xenfv", "nitro" };
-
-static struct vl_error *check_machine(const char *machine)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(pcs); i++)
-		if (!strncmp(machine, pcs[i], strlen(pcs[i])))
-			return NULL;
-	return vl_error_hint(vl_error_new(VL_ERR_TARGET,
-					  "the stream is of a machine '%s', which is not a PC",
-					  machine),
-			     "only x86-64 guests are understood");
-}
-
-static struct vl_error *take_capabilities(struct vl_cursor *c)
-{
-	struct vl_error *err;
-	uint32_t nr;
-	char name[256];
-
-	err = vl_take32(c, &nr);
-	while (!err && nr--) {
-		err = vl_take_name(c, name);
-		if (err)
-			break;
-		if (!strcmp(name, "mapped-ram"))
-			c->mapped = true;
-		else if (!strcmp(name, "x-ignore-shared"))
-			err = vl_error_hint(vl_error_new(VL_ERR_TARGET,
-							 "the stream was made with "
-							 "x-ignore-shared: the guest's memory "
-							 "is not in it"),
-					    "the memory is in the file of its memory backend");
-	}
-	return err;
-}
-
-static struct vl_error *take_configuration(struct vl_cursor *c)
-{
-	const unsigned char *p;
-	struct vl_error *err;
-	uint32_t len, bits, version;
-	char name[256];
-
-	err = vl_take32(c, &len);
-	if (err)
-		return err;
-	if (!len || len >= sizeof(c->machine))
-		return vl_damaged_at(c, "its machine's name is invalid");
-	err = vl_take(c, len, &p);
-	if (err)
-		return err;
-	for (size_t i = 0; i < len; i++)
-		if (p[i] <= ' ' || p[i] > '~')
-			return vl_damaged_at(c, "its machine's name is invalid");
-	memcpy(c->machine, p, len);
-	err = check_machine(c->machine);
-	while (!err) {
-		err = vl_take(c, 1, &p);
-		if (err || *p != VM_SUBSECTION)
-			break;
-		err = vl_take_name(c, name);
-		err = err ? err : vl_take32(c, &version);
-		if (err)
-			break;
-		if (!strcmp(name, "configuration/capabilities")) {
-			err = take_capabilities(c);
-		} else if (!strcmp(name, "configuration/uuid")) {
-			err = vl_skip(c, 16);
-		} else if (!strcmp(name, "configuration/target-page-bits")) {
-			err = vl_take32(c, &bits);
-			if (!err && bits != 12)
-				err = not_read("pages that are not of 4 KiB",
-					       "only x86-64 guests are understood");
-		} else {
-			err = vl_damaged_at(c, "its configuration has an unknown kind");
-		}
-	}
-	if (!err)
-		c->at--;
-	return err;
-}
 
 static struct vl_error *take_command(struct vl_cursor *c)
 {
@@ -466,7 +364,7 @@ static struct vl_error *take_command(struct vl_cursor *c)
 			return err;
 	}
 	if (cmd != CMD_OPEN_RETURN_PATH && cmd != CMD_PING)
-		return not_read("a migration by postcopy", AGAIN_HINT);
+		return vl_stream_not_read("a migration by postcopy", AGAIN_HINT);
 	if (len != (cmd == CMD_PING ? 4 : 0))
 		return vl_damaged_at(c, "a command has a wrong length");
 	return vl_skip(c, len);
@@ -490,13 +388,13 @@ static struct vl_error *take_start(struct vl_cursor *c)
 			if (*p <= ' ' || *p > '~')
 				*p = '?';
 		snprintf(text, sizeof(text), "data of '%s' among the memory", name);
-		return not_read(text, AGAIN_HINT);
+		return vl_stream_not_read(text, AGAIN_HINT);
 	}
 	if (c->has_ram)
 		return vl_damaged_at(c, "its memory begins twice");
 	if (version != RAM_SECTION)
-		return not_read("memory of another version than 4",
-				"save the guest by a newer QEMU");
+		return vl_stream_not_read("memory of another version than 4",
+					  "save the guest by a newer QEMU");
 	c->has_ram = true;
 	return take_ram(c);
 }
@@ -529,7 +427,7 @@ static struct vl_error *take_sections(struct vl_cursor *c)
 			return err;
 		switch (*p) {
 		case VM_CONFIGURATION:
-			err = take_configuration(c);
+			err = vl_take_configuration(c);
 			break;
 		case VM_COMMAND:
 			err = take_command(c);

@@ -51,5 +51,24 @@ void vl_cursor_deinit(struct vl_cursor *c);
 struct vl_error *vl_cut_off(struct vl_cursor *c) __attribute__((returns_nonnull));
 struct vl_error *vl_damaged_at(const struct vl_cursor *c, const char *what)
 	__attribute__((returns_nonnull));
+/* The error of a stream that has @what; @hint: what to do. */
+struct vl_error *vl_stream_not_read(const char *what, const char *hint)
+	__attribute__((returns_nonnull));
+
+/* QEMU migration/savevm.h: what a section begins with. */
+enum {
+	VM_EOF = 0x00,
+	VM_START = 0x01,
+	VM_PART = 0x02,
+	VM_END = 0x03,
+	VM_FULL = 0x04,
+	VM_SUBSECTION = 0x05,
+	VM_CONFIGURATION = 0x07,
+	VM_COMMAND = 0x08,
+	VM_FOOTER = 0x7e,
+};
+
+/* Take the configuration, whose first byte has been taken, and the machine's name. */
+struct vl_error *vl_take_configuration(struct vl_cursor *c);
 
 #endif
