@@ -40,7 +40,7 @@ judge() {
 	offers 'vlens doctor te' | grep -qx test
 	[[ -z $(offers 'vps nosuchgue') ]]
 	# Everything that `vlens help` knows.
-	assert_same "$( (vlens complete applets; printf '%s\n' doctor dump export trust types) | sort)" "$(offers 'vlens help ')"
+	assert_same "$( (vlens complete applets; printf '%s\n' doctor dump export fleet trust types) | sort)" "$(offers 'vlens help ')"
 	# A dump is a file.
 	: >"$BATS_TEST_TMPDIR/web.dump"
 	cd "$BATS_TEST_TMPDIR" || return
