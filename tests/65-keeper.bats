@@ -65,9 +65,9 @@ nr_keepers() { keepers | wc -l; }
 	assert_same "vlens-front vlens" "$(sed 's,.*/,,' "$T/exe" | xargs)"
 	[[ $(nr_keepers) -eq 1 ]]
 	# Nothing has to be loaded for it, and musl's start asks the processor nothing.
-	[[ -z $(readelf -lW "$VLENS_BUILD/vlens-front" | grep INTERP) ]]
-	if [[ -n $(type -P musl-gcc) ]]; then
-		[[ -z $(strings "$VLENS_BUILD/vlens-front" | grep -F GLIBC_TUNABLES) ]]
+	run -1 grep -F INTERP <<<"$(readelf -lW "$VLENS_BUILD/vlens-front")"
+	if type -P musl-gcc; then
+		run -1 grep -F GLIBC_TUNABLES "$VLENS_BUILD/vlens-front"
 	fi
 	# By itself it is of no use.
 	mkdir "$T/alone"
