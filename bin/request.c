@@ -123,7 +123,7 @@ bool request_read(struct request *r, const struct applet_table *t, const struct 
 			r->dashes = r->nr_words;
 		} else {
 			taken = read_options(r, argv, i);
-			/* It stands in the place of the guest: all words behind it are the program's. */
+			/* In the guest's place: all words behind it are the program's. */
 			if (a->run && taken && !ended && request_has(r, OPT_ALL) &&
 			    !asks_raw_later(r, argv, i + taken))
 				ended = true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The worker on the CPU of the broker. If the guest's memory is not mapped, the broker reads it for
- * the worker, and one of both always waits for the other. A switch on one CPU takes a quarter of the
- * time of a wake-up of another one: of 22,000 pages in vcheck, 0.33 s and not 1.4 s.
+ * the worker, and one of both always waits for the other. A switch on one CPU takes a quarter of
+ * the time of a wake-up of another one: of 22,000 pages in vcheck, 0.33 s and not 1.4 s.
  */
 #include <sched.h>
 

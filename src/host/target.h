@@ -108,9 +108,9 @@ struct vl_vcpu {
 /*
  * Open @spec: a libvirt domain (id, UUID, name), the name of a QEMU that libvirt does not
  * manage, "qemu:PID" or "qemu:NAME", "qmp:SOCKET", "qmp:HOST:PORT", "kvm:PID" (whatever
- * hypervisor on KVM it is), "pid:PID" (whatever hypervisor it is), or the path of a memory dump (a spec with
- * a '/', or the name of a regular file, unless a guest has that name). Opens read-only, pauses
- * nothing. On success *@ret is owned by the caller. Errors are VL_ERR_TARGET, with a hint.
+ * hypervisor on KVM it is), "pid:PID" (whatever hypervisor it is), or the path of a memory dump (a
+ * spec with a '/', or the name of a regular file, unless a guest has that name). Opens read-only,
+ * pauses nothing. On success *@ret is owned by the caller. Errors are VL_ERR_TARGET, with a hint.
  */
 struct vl_error *vl_target_open(const char *spec, const struct vl_target_options *opts,
 				struct vl_target **ret);
@@ -160,8 +160,8 @@ struct vl_host_label {
 
 /*
  * Set the `name` of the @nr guests @of: that of its QEMU, if no other QEMU of this host has it and
- * it can be a spec; else, of a socket, qemu:PID. So a guest has one name, whatever it was opened by. Takes a look at all
- * processes of the host.
+ * it can be a spec; else, of a socket, qemu:PID. So a guest has one name, whatever it was opened
+ * by. Looks at all processes of the host.
  */
 void vl_host_labels(struct vl_host_label *of, size_t nr);
 

@@ -62,8 +62,8 @@ struct vl_error *vl_trust_stored_check(const char *build_id, int fd, size_t size
 				       uint64_t *print_ret);
 
 /*
- * Write what is wrong with the stored kernel in file @path to @ret, @size bytes. It is left alone if
- * nothing is. All of the file is read, whatever earlier runs have found. (stored.c)
+ * Write what is wrong with the stored kernel in file @path to @ret, @size bytes. It is left alone
+ * if nothing is. All of the file is read, whatever earlier runs have found. (stored.c)
  */
 void vl_trust_stored_state(const char *path, char *ret, size_t size);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The checksums of a stored kernel and of its modules. For a run, the kernel's is compared with all of
- * its file once. Then the run directory keeps the identity of the file, by which the next runs
+ * The checksums of a stored kernel and of its modules. For a run, the kernel's is compared with all
+ * of its file once. Then the run directory keeps the identity of the file, by which the next runs
  * recognize it.
  */
 #include <errno.h>
