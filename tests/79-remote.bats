@@ -148,6 +148,9 @@ teardown() { terminal_end; }
 
 @test "no name is an option of ssh, or a command of a shell" {
 	local name
+	# With --all the first word is the program.
+	run --separate-stderr vexec --all far:x
+	[[ $status -ne 0 && $stderr == *"command not found"* ]] || { show_run; false; }
 	for name in "-oProxyCommand=touch $T/bad:$g" "-F$T/bad:$g" "far;touch $T/bad:$g" 'far$(touch bad):g' \
 		"-x@far:$g" "far:-h" "@far:$g" "a@b@far:$g"; do
 		run --separate-stderr vps -- "$name"

@@ -35,6 +35,9 @@ static bool may_be_guest(const struct request *r, size_t i)
 {
 	const unsigned scope = r->applet->view.scope;
 
+	/* It stands in the place of the guest. */
+	if (!r->raw && r->applet->run && request_has(r, OPT_ALL))
+		return false;
 	if (r->raw && (scope & SCOPE_PEEK))
 		return !i && !request_has(r, 'g');
 	return !i || (r->raw && !(scope & SCOPE_DUMP));
