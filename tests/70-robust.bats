@@ -195,3 +195,12 @@ time.sleep(600)' "$VLENS_TEST_RUN"/g61/qmp{,2}.sock >"$T/ready" 3>&- &
 		vuname "$g" -n) == g61 ]]
 	assert_runs g61
 }
+
+@test "Ctrl-Z before the program begins stops the tool, and the shell has its terminal" {
+	need_guest g61
+	# The tool serves it itself, then a keeper does.
+	run timeout 120 "$VT_TESTS/lib/early-stop" 15 0.015 vexec --keep=0 "$(guest g61)" sleep 0.2
+	assert_status 0
+	run timeout 120 "$VT_TESTS/lib/early-stop" 15 0.015 vexec "$(guest g61)" sleep 0.2
+	assert_status 0
+}

@@ -295,13 +295,19 @@ static struct vl_error *attach(struct vl_worker *w, struct vl_message *m)
 	err = vl_session_attach(g, m->value[0]);
 	m->value[0] = g->want;
 	/* How much a flat image lacks is known by its kernel only. */
-	if (err && vl_target_is_partial(g->raw.target) &&
-	    vl_target_shortfall(g->raw.target, &m->value[2], &m->value[3]))
-		vl_error_prefix(err, "the file is cut short: %" PRIu64 " of %" PRIu64 " pages",
-				m->value[2], m->value[3]);
-	if (err && vl_target_is_partial(g->raw.target))
-		return vl_error_hint(err, "page tables and other memory that shows the kernel may "
-					  "lie in the rest; vmem shows the memory that is there");
+	if (err && vl_target_is_partial(g->raw.target)) {
+		bool lacks = vl_target_shortfall(g->raw.target, &m->value[2], &m->value[3]);
+
+		if (lacks)
+			vl_error_prefix(err,
+					"the file is cut short: %" PRIu64 " of %" PRIu64 " pages",
+					m->value[2], m->value[3]);
+		/* A whole file is not what --partial is for: its own hint is of more use. */
+		if (lacks || !err->hint)
+			vl_error_hint(err, "page tables and other memory that shows the kernel may "
+					   "lie in the rest; vmem shows the memory that is there");
+		return err;
+	}
 	if (err)
 		return err;
 	m->value[0] = g->raw.attach->first;

@@ -42,8 +42,26 @@ static struct vl_error *no_listener(int err)
 	}
 }
 
-static struct vl_error *no_ptrace(int err)
+static struct vl_error *died(void)
 {
+	return vl_error_new(VL_ERR_OS, "the program's process died before it began");
+}
+
+/* Has the program's process ended? A zombie cannot be traced, as if that were forbidden. */
+static bool is_dead(const struct vl_redirect *r)
+{
+	struct pollfd p = { (int)syscall(SYS_pidfd_open, r->main, 0), POLLIN, 0 };
+	bool dead = p.fd < 0 || poll(&p, 1, 0) > 0;
+
+	if (p.fd >= 0)
+		close(p.fd);
+	return dead;
+}
+
+static struct vl_error *no_ptrace(const struct vl_redirect *r, int err)
+{
+	if (is_dead(r))
+		return died();
 	return vl_error_hint(vl_error_os(err, "cannot trace the program"),
 			     "ptrace is forbidden here: kernel.yama.ptrace_scope is 3, or a "
 			     "debugger or container prevents it");
@@ -65,11 +83,6 @@ static struct vl_error *fetch(struct vl_redirect *r, int number)
 	if (r->o->no_pin)
 		ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags);
 	return NULL;
-}
-
-static struct vl_error *died(void)
-{
-	return vl_error_new(VL_ERR_OS, "the program's process died before it began");
 }
 
 /* The interval of the checks whether the program's process has ended. */
@@ -95,6 +108,8 @@ static bool wait_for(struct vl_redirect *r, int fd)
 		if (nr > 0 && p[1].revents)
 			vl_terminal_read(&r->terminal, r->main);
 		vl_error_destroy(vl_tasks_reap(r));
+		if (vl_tasks_must_stop(r))
+			vl_tasks_stop(r);
 		if (r->ended || (nr > 0 && p[2].revents & (POLLHUP | POLLERR)))
 			return false;
 	}
@@ -194,7 +209,7 @@ struct vl_error *vl_launch_begin(struct vl_redirect *r, int sock, const cpu_set_
 		if (!hear(r, sock, &value, sizeof(value)))
 			return died();
 		if (ptrace(PTRACE_SEIZE, r->main, NULL, options))
-			return no_ptrace(errno);
+			return no_ptrace(r, errno);
 	}
 	r->unheard = traced;
 	if (!vl_task_add(r, r->main, r->main, 0))

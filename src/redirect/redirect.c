@@ -179,26 +179,14 @@ static struct vl_error *take_one(struct vl_redirect *r, struct seccomp_notif *n,
 	return NULL;
 }
 
-/* The terminal's stop signal reached us as well: stop as the program does. */
-static void stop_too(struct vl_redirect *r)
-{
-	struct vl_task *main = vl_task_find(r, r->main);
-
-	if (!r->terminal.stop || !main || !main->stopped)
-		return;
-	r->terminal.stop = false;
-	vl_epoch_end(r);
-	kill(getpid(), SIGSTOP);
-	vl_tasks_reap(r);
-	/* SIGCONT may have reached only us. */
-	vl_tasks_continue(r);
-}
-
 static void take_signals(struct vl_redirect *r)
 {
 	vl_terminal_read(&r->terminal, r->main);
 	vl_tasks_reap(r);
-	stop_too(r);
+	if (vl_tasks_must_stop(r)) {
+		vl_epoch_end(r);
+		vl_tasks_stop(r);
+	}
 }
 
 /* The process that forked the program has sent a message, or is gone. */

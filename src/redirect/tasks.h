@@ -51,6 +51,12 @@ struct vl_task *vl_task_add(struct vl_redirect *r, pid_t tid, pid_t tgid, pid_t 
 void vl_task_remove(struct vl_redirect *r, pid_t tid);
 /* The task executes another program: forget its arguments. */
 void vl_task_forget_words(struct vl_task *task);
+/*
+ * Has the terminal's stop signal reached this process as well as the program, which is stopped?
+ * Then vl_tasks_stop() stops this process until both are continued.
+ */
+bool vl_tasks_must_stop(struct vl_redirect *r);
+void vl_tasks_stop(struct vl_redirect *r);
 /* Continue all processes of the program: one may have stopped without our notice yet. */
 void vl_tasks_continue(struct vl_redirect *r);
 
