@@ -285,7 +285,7 @@ web() {
 	for bad in "$T/fifo" "$T/link" "$T"; do
 		run --separate-stderr vlens export --textfile="$bad" "$G"
 		assert_status 1
-		[[ $stderr == *"no regular file"* ]] || fail "$stderr"
+		[[ $stderr == *"is not a regular file"* ]] || fail "$stderr"
 	done
 	[[ -p $T/fifo && -L $T/link ]]
 	python3 - "$T/busy" "$G" <<-'END'
