@@ -147,18 +147,29 @@ same_in() {
 	printf '\x1f\x8bxxxxxxxxxxxxxxxxxxxx' >"$T/none"
 	head -c 256M /dev/zero | gzip -1 >"$T/zeros"
 	gzip -c "$T/zeros" >"$T/twice"
+	# The last byte but five is of the checksum.
+	{ head -c -6 "$T/whole"; printf %b "\\x$(printf %02x $((0x$(tail -c 6 "$T/whole" | head -c 1 | od -An -tx1 | tr -d ' ') ^ 1)))"
+		tail -c 5 "$T/whole"; } >"$T/wrong"
+	# Members, and zeros behind them, are one file; anything else is none.
+	{ head -c 100M /dev/zero | gzip -1; gzip -1 <"$T/noise"; head -c 1000 /dev/zero; } >"$T/members"
+	cat "$T/whole" "$T/noise" >"$T/more"
 	while read -r name why; do
 		run --separate-stderr vuname "$T/$name"
 		[[ $status -eq 3 && ${#stderr_lines[@]} -eq 1 && $stderr == *"$why"*"; "* ]] || fail "$name: $status $stderr"
 	done <<-EOF
 		whole looks encrypted or compressed
 		cut it is damaged
+		wrong its bytes are wrong: incorrect data check
+		members looks encrypted or compressed
+		more incorrect header check
 		none compressed by gzip
 		text the file is not a memory dump
-		empty it is damaged
+		empty the file is empty
 		zeros nothing but zeros
-		twice nothing but zeros
+		twice compressed by gzip
 	EOF
+	run --separate-stderr vuname --partial "$T/wrong"
+	[[ $status -eq 3 && $stderr == *"its bytes are wrong"* ]] || fail "$status $stderr"
 	# Zeros take no space, and what was not unpacked leaves nothing.
 	[[ $(du -sm "$VLENS_CACHE_DIR" | cut -f1) -lt 100 ]]
 	[[ -z $(find "$VLENS_CACHE_DIR" -name 'dump-*.part') ]]

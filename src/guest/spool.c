@@ -136,11 +136,11 @@ static struct vl_error *not_whole(struct vl_error *err)
 {
 	if (!err || err->code == VL_ERR_NOMEM)
 		return err;
-	err->code = VL_ERR_TARGET;
-	return vl_error_prefix(
+	if (err->code == VL_ERR_ARG)
 		vl_error_hint(err, "is the file whole? gzip, xz and zstd test it with -t; "
-				   "--partial shows what is in it"),
-		"the file is compressed");
+				   "--partial shows what is in it");
+	err->code = VL_ERR_TARGET;
+	return vl_error_prefix(err, "the file is compressed");
 }
 
 /* Write the bytes that @b unpacks to @out; @partial: until it can unpack no more. */
@@ -152,6 +152,7 @@ static struct vl_error *fetch(struct vl_box *b, int out, const char *dir, bool p
 
 	while (!err) {
 		struct vl_message m = { .op = OP_PIECE };
+		bool cut;
 		size_t n;
 
 		if (written >= checked && !has_space(dir, CHECK_BYTES)) {
@@ -163,9 +164,11 @@ static struct vl_error *fetch(struct vl_box *b, int out, const char *dir, bool p
 		if (err)
 			break;
 		n = m.value[0] < PIECE ? m.value[0] : PIECE;
-		err = not_whole(vl_message_error(&m));
+		err = vl_message_error(&m);
+		cut = err && err->code == VL_ERR_ARG;
+		err = not_whole(err);
 		/* This piece is the last one. What is in it shows that it is cut short. */
-		if (err && err->code == VL_ERR_TARGET && partial && at + n >= PAGE) {
+		if (cut && partial && at + n >= PAGE) {
 			vl_error_destroy(err);
 			err = NULL;
 		}

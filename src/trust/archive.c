@@ -11,6 +11,7 @@
 #include "../base/array.h"
 #include "../base/cleanup.h"
 #include "../base/library.h"
+#include "gunzip.h"
 #include "lzop.h"
 
 /* The functions we use, by libarchive's names without "archive_". */
@@ -51,6 +52,8 @@ struct vl_archive {
 	struct vl_archive *outer; /* the archive of which this one is a member, or NULL */
 	unsigned char *block;	  /* buffer for that member's data */
 	int fd;			  /* of a stream */
+	size_t begun;		  /* bytes of it that are in @block and were not taken */
+	struct vl_gunzip *gunzip; /* it is gzip: libarchive does not compare checksums */
 	uint64_t size;		  /* of the current member, as the archive says; 0: unknown */
 };
 
@@ -157,16 +160,29 @@ struct vl_error *vl_archive_open_member(struct vl_archive *outer, struct vl_arch
 	return NULL;
 }
 
+static long read_block(void *archive, const unsigned char **ret)
+{
+	struct vl_archive *a = archive;
+	long n = (long)a->begun;
+
+	*ret = a->block;
+	a->begun = 0;
+	while (!n) {
+		n = read(a->fd, a->block, BLOCK);
+		if (n >= 0 || errno != EINTR)
+			break;
+		n = 0;
+	}
+	return n;
+}
+
 static la_ssize_t read_stream(struct archive *in, void *ctx, const void **ret)
 {
-	struct vl_archive *a = ctx;
-	ssize_t n;
+	const unsigned char *block;
+	long n = read_block(ctx, &block);
 
 	(void)in;
-	*ret = a->block;
-	do
-		n = read(a->fd, a->block, BLOCK);
-	while (n < 0 && errno == EINTR);
+	*ret = block;
 	return n;
 }
 
@@ -180,17 +196,29 @@ struct vl_error *vl_archive_ready_stream(struct vl_archive **ret)
 	a->block = malloc(BLOCK);
 	if (!a->block)
 		return vl_error_nomem();
+	err = vl_gunzip_create(read_block, a, false, &a->gunzip);
+	if (err)
+		return err;
 	*ret = vl_taken(a);
 	return NULL;
 }
 
 struct vl_error *vl_archive_begin_stream(struct vl_archive *a, int fd)
 {
+	const unsigned char *block;
 	struct vl_error *err;
 	const char *path;
 	uint64_t size;
+	long n;
 
 	a->fd = fd;
+	n = read_block(a, &block);
+	if (n < 0)
+		return vl_error_os(errno, "cannot read it");
+	a->begun = (size_t)n;
+	if (vl_is_gzip(block, a->begun))
+		return NULL;
+	vl_gunzip_destroy(vl_taken(a->gunzip));
 	if (a->api.read_open(a->in, a, NULL, read_stream, NULL) != ARCHIVE_OK)
 		return damaged(a);
 	err = vl_archive_next(a, &path, &size);
@@ -201,6 +229,8 @@ struct vl_error *vl_archive_read_some(struct vl_archive *a, void *buf, size_t le
 {
 	la_ssize_t n = 1;
 
+	if (a->gunzip)
+		return vl_gunzip_read(a->gunzip, buf, len, len_ret);
 	for (*len_ret = 0; *len_ret < len && n > 0; *len_ret += (size_t)n) {
 		n = a->api.read_data(a->in, (char *)buf + *len_ret, len - *len_ret);
 		if (n < 0)
@@ -215,6 +245,7 @@ void vl_archive_close(struct vl_archive *a)
 		return;
 	if (a->in)
 		a->api.read_free(a->in);
+	vl_gunzip_destroy(a->gunzip);
 	free(a->block);
 	free(a);
 }
@@ -280,6 +311,54 @@ struct vl_error *vl_archive_read(struct vl_archive *a, size_t max, unsigned char
 	return NULL;
 }
 
+/* Bytes in memory, which are taken once. */
+struct bytes {
+	const void *at;
+	size_t len;
+};
+
+static long take_bytes(void *ctx, const unsigned char **ret)
+{
+	struct bytes *b = ctx;
+	size_t n = b->len < BLOCK ? b->len : BLOCK;
+
+	*ret = b->at;
+	b->at = (const char *)b->at + n;
+	b->len -= n;
+	return (long)n;
+}
+
+/* An image has more behind its payload. */
+static struct vl_error *gunzip(const void *bytes, size_t len, size_t max, unsigned char **ret,
+			       size_t *len_ret)
+{
+	_cleanup_free_ unsigned char *buf = NULL;
+	struct bytes b = { bytes, len };
+	struct vl_gunzip *g;
+	size_t cap = 0, n = 0, at = 0;
+	struct vl_error *err = vl_gunzip_create(take_bytes, &b, true, &g);
+
+	if (err)
+		return err;
+	do {
+		at += n;
+		if (!vl_grow(buf, cap, at + BLOCK, 4 * BLOCK))
+			err = vl_error_nomem();
+		else
+			err = vl_gunzip_read(g, buf + at, BLOCK, &n);
+	} while (!err && n == BLOCK && at + n <= max);
+	at += n;
+	vl_gunzip_destroy(g);
+	if (!err && at > max)
+		err = vl_error_new(VL_ERR_ARG, "it is longer than %zu MiB", max >> 20);
+	if (err)
+		return err;
+	buf[at] = '\0';
+	*len_ret = at;
+	*ret = vl_taken(buf);
+	return NULL;
+}
+
 struct vl_error *vl_uncompress(const void *bytes, size_t len, size_t max, unsigned char **ret,
 			       size_t *len_ret)
 {
@@ -290,6 +369,8 @@ struct vl_error *vl_uncompress(const void *bytes, size_t len, size_t max, unsign
 
 	if (vl_is_lzop(bytes, len))
 		return vl_lzop(bytes, len, max, ret, len_ret);
+	if (vl_is_gzip(bytes, len))
+		return gunzip(bytes, len, max, ret, len_ret);
 	err = create(true, &a);
 	if (err)
 		return err;
