@@ -229,9 +229,10 @@ namespace() { in_guest server "readlink /proc/\$(head -n 1 /sys/fs/cgroup/$1/cgr
 	assert_same $'false 504\ntrue 1024' "$(jq -r '.processes[] | select((.args // "") | startswith("sleep 7000 7001"))
 		| "\(.args_truncated) \(.args | length | if . < 1024 then 504 else . end)"' <<<"$output" | sort)"
 	pid=$(in_guest server 'pgrep -xf "sleep 7777" | head -n 1')
+	# ps takes the second of the boot from two clocks, each cut to a second.
 	start=$(in_guest server "date -d \"\$(ps -o lstart= -p $pid)\" +%s")
-	near "$start" "$(jq ".processes[] | select(.pid == $pid).started" <<<"$output")" 1.5
-	near "$start" "$(vpslist -J "$g" | jq ".processes[] | select(.pid == $pid).started")" 1.5
+	near "$start" "$(jq ".processes[] | select(.pid == $pid).started" <<<"$output")" 2.5
+	near "$start" "$(vpslist -J "$g" | jq ".processes[] | select(.pid == $pid).started")" 2.5
 	in_guest server 'pkill -f "^sleep 7000"'
 	jq -e '.processes[] | select(.comm == "kthreadd").args_truncated == null' <<<"$output"
 }
