@@ -2,7 +2,6 @@
 /* The table of the program's processes and threads; trace.c keeps it up to date. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../base/array.h"
 #include "tasks.h"
@@ -61,22 +60,6 @@ void vl_task_forget_words(struct vl_task *task)
 	task->words = NULL;
 	task->words_len = 0;
 	task->words_read = false;
-}
-
-bool vl_tasks_must_stop(struct vl_redirect *r)
-{
-	const struct vl_task *main = vl_task_find(r, r->main);
-
-	return r->terminal.stop && main && main->stopped;
-}
-
-void vl_tasks_stop(struct vl_redirect *r)
-{
-	r->terminal.stop = false;
-	kill(getpid(), SIGSTOP);
-	vl_error_destroy(vl_tasks_reap(r));
-	/* SIGCONT may have reached only us. */
-	vl_tasks_continue(r);
 }
 
 void vl_tasks_continue(struct vl_redirect *r)

@@ -308,3 +308,19 @@ void vl_tasks_kill(struct vl_redirect *r)
 	while (r->nr_tasks)
 		vl_task_remove(r, r->tasks[0].tid);
 }
+
+bool vl_tasks_must_stop(struct vl_redirect *r)
+{
+	const struct vl_task *main = vl_task_find(r, r->main);
+
+	return r->terminal.stop && main && main->stopped;
+}
+
+void vl_tasks_stop(struct vl_redirect *r)
+{
+	r->terminal.stop = false;
+	kill(getpid(), SIGSTOP);
+	vl_error_destroy(vl_tasks_reap(r));
+	/* SIGCONT may have reached only us. */
+	vl_tasks_continue(r);
+}

@@ -13,7 +13,7 @@
 
 struct vl_gunzip;
 
-/* More of the compressed bytes: 0 at their end, -1: errno says why not. Valid until the next call. */
+/* More of the compressed bytes, valid until the next call. 0: their end. -1: errno says why. */
 typedef long vl_gunzip_more_fn(void *ctx, const unsigned char **ret);
 
 /* Do these bytes begin a gzip member? */
