@@ -19,6 +19,7 @@
 
 #include "applet.h"
 #include "base/array.h"
+#include "base/clock.h"
 #include "report.h"
 #include "views.h"
 
@@ -26,6 +27,8 @@
 #define AT_ONCE 4
 /* A guest that goes on printing is shown so often, in ms; else all of it in one piece. */
 #define SHOWN_MS 1000
+/* Or when it has printed so much. */
+#define SHOWN_BYTES (256u << 10)
 
 struct stream {
 	int fd; /* -1: ended */
@@ -166,11 +169,25 @@ static int worse(int a, int b)
 	return a > b ? a : b;
 }
 
-/* Wait until one of those that run prints something or ends. */
-static void hear(const struct request *r, struct one *all, size_t nr)
+/* Print the whole lines that each of those that run has printed. */
+static void show(const struct request *r, struct one *all, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (all[i].pid) {
+			print_lines(r, &all[i], &all[i].out, false);
+			print_lines(r, &all[i], &all[i].err, false);
+		}
+}
+
+/*
+ * Wait until one of those that run prints something or ends. What they print is kept for a moment,
+ * so that the lines of one guest stand together. @shown_ns: when lines were shown last.
+ */
+static void hear(const struct request *r, struct one *all, size_t nr, uint64_t *shown_ns)
 {
 	struct pollfd fds[3 * AT_ONCE];
 	struct stream *of[3 * AT_ONCE];
+	bool much = false;
 	nfds_t n = 0;
 
 	for (size_t i = 0; i < nr; i++) {
@@ -186,15 +203,16 @@ static void hear(const struct request *r, struct one *all, size_t nr)
 			of[n++] = both[k];
 		}
 	}
-	if (!poll(fds, n, SHOWN_MS))
-		for (size_t i = 0; i < nr; i++)
-			if (all[i].pid) {
-				print_lines(r, &all[i], &all[i].out, false);
-				print_lines(r, &all[i], &all[i].err, false);
-			}
+	poll(fds, n, SHOWN_MS);
 	for (nfds_t i = 0; i < n; i++)
-		if (fds[i].revents && of[i])
+		if (fds[i].revents && of[i]) {
 			take(of[i]);
+			much |= of[i]->len >= SHOWN_BYTES;
+		}
+	if (much || vl_now_ns() - *shown_ns >= (uint64_t)(SHOWN_MS * VL_NSEC_PER_MSEC)) {
+		show(r, all, nr);
+		*shown_ns = vl_now_ns();
+	}
 }
 
 static bool has_ended(const struct one *one)
@@ -208,6 +226,7 @@ static bool has_ended(const struct one *one)
 static int run_all(struct request *r, const struct view_job *jobs, size_t nr, struct one *all,
 		   int (*run)(struct request *r))
 {
+	uint64_t shown_ns = vl_now_ns();
 	size_t next = 0, running = 0;
 	int status = 0;
 
@@ -219,7 +238,7 @@ static int run_all(struct request *r, const struct view_job *jobs, size_t nr, st
 			else
 				status = STATUS_GUEST;
 		}
-		hear(r, all, next);
+		hear(r, all, next, &shown_ns);
 		for (size_t i = 0; i < next; i++) {
 			if (!all[i].pid || !has_ended(&all[i]))
 				continue;

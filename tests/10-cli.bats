@@ -126,6 +126,8 @@ applets() { vlens --list; }
 	# A program of which more than a pipe holds is whole, and a keeper that stays holds nothing up.
 	run --separate-stderr timeout 100 vexec --keep=30 --all seq 1 30000
 	[[ $(grep -c "^$(guest_label g61): " <<<"$output") -eq 30000 ]] || fail "$status: ${#lines[@]} lines"
+	# One that prints without end is shown all the same, and ends with its reader.
+	[[ $(timeout 60 vexec --all sh -c 'while :; do echo more; done' | head -n 1) == *": more" ]]
 	# What reads memory is as it was.
 	run --separate-stderr vps --all --json -o pid
 	[[ $output == *'"processes"'* ]] || fail "$output"
