@@ -288,9 +288,12 @@ more_views() {
 	jq -e '.dmesg[] | select(.msg == "vlens: of a daemon") | .facility == "daemon" and .level == "info" and .priority == 30' "$T/dmesg"
 	# Interfaces: one with addresses of both kinds, and one in a namespace of its own.
 	in_guest "$1" '[ -e /sys/class/net/vj0 ] || { ip link add vj0 type dummy && ip addr add 192.0.2.7/24 dev vj0 &&
-		ip addr add 198.51.100.1/32 dev vj0 && ip addr add 2001:db8::7/64 dev vj0 nodad; ip link set vj0 up; }'
+		ip addr add 198.51.100.1/32 dev vj0 && ip addr add 2001:db8::7/64 dev vj0 nodad; ip link set vj0 up; ip link add vj1 type dummy; }'
 	vip -J "$g" >"$T/links"
 	in_guest "$1" 'ip -o link show vj0; ip -o addr show vj0' >"$T/ip"
+	# One that is not up is down, whatever its operstate is.
+	assert_same "$(in_guest "$1" 'ip -o link' | sed -n 's/^[0-9]*: \(vj[01]\)[:@].* state \([A-Z]*\) .*/\1 \2/p' | sort)" \
+		"$(jq -r '.interfaces[] | select(.ifname | . == "vj0" or . == "vj1") | "\(.ifname) \(.operstate)"' "$T/links" | sort)"
 	jq -r '.interfaces[] | select(.ifname == "vj0") | .addresses[] | select(startswith("fe80") | not)' "$T/links" | sort >"$T/ours"
 	assert_same "$(awk '$3 ~ /^inet/ && $4 !~ /^fe80/ { print $4 }' "$T/ip" | sort)" "$(<"$T/ours")"
 	[[ $(wc -l <"$T/ours") -eq 3 ]]

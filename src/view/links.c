@@ -128,7 +128,10 @@ static void show_words(struct vl_raw_guest *g, struct vl_table *t, const struct 
 	char text[3 * ADDRESS_MAX + 1] = "";
 
 	show_flags(t, k);
-	if (k->operstate < ARRAY_SIZE(states))
+	/* The kernel tells no other state of one that is not up (rtnl_fill_ifinfo()). */
+	if (!(k->state >> STATE_START & 1))
+		vl_table_str(t, LINK_STATE, "DOWN");
+	else if (k->operstate < ARRAY_SIZE(states))
 		vl_table_str(t, LINK_STATE, states[k->operstate]);
 	if (k->type == ARPHRD_ETHER)
 		vl_table_str(t, LINK_TYPE, "ether");
