@@ -332,6 +332,14 @@ signalled() {
 	eventually 15 gone "$mark" || fail "the command runs on"
 }
 
+@test "fleet: it ends when the reader of its output has gone, and the commands with it" {
+	local mark=reader.$RANDOM$RANDOM
+	timeout 60 vlens fleet --timeout=0 far -- vexec "$g" sh -c "while :; do echo $mark; sleep 0.1; done" 2>/dev/null |
+		head -n 1 >"$T/out"
+	[[ ${PIPESTATUS[0]} -eq 141 && $(<"$T/out") == *"$mark"* ]] || fail "${PIPESTATUS[*]} $(<"$T/out")"
+	eventually 15 eval '! pgrep -f "$mark" >/dev/null' || fail "the command runs on"
+}
+
 @test "fleet: Ctrl-C ends the commands on all hosts" {
 	local mark=35.$RANDOM$RANDOM pid status=0
 	env --default-signal=INT vlens fleet far far2 -- vexec "$g" sleep "$mark" >"$T/out" 2>&1 3>&- 4>&- &

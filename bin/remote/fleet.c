@@ -307,6 +307,14 @@ static void reap(struct fleet *f)
 	}
 }
 
+/* Has the reader of our output gone? */
+static bool is_unread(void)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO };
+
+	return poll(&p, 1, 0) > 0 && p.revents & POLLERR;
+}
+
 /* Wait for something, and serve it. */
 static bool serve(struct fleet *f)
 {
@@ -341,6 +349,11 @@ static bool serve(struct fleet *f)
 	    info.ssi_signo != SIGCHLD)
 		pass_signal(f, (int)info.ssi_signo);
 	free(fds);
+	/* As a program that writes to it would be ended, by SIGPIPE, which is ignored here. */
+	if (!f->stopped && is_unread()) {
+		pass_signal(f, SIGTERM);
+		f->stopped = SIGPIPE;
+	}
 	reap(f);
 	start_some(f);
 	return true;
