@@ -18,11 +18,11 @@ bool remote_is_guest(const char *word)
 
 bool remote_is_host(const char *name)
 {
-	char spec[sizeof(((struct remote_host *)0)->name) + 2];
-	size_t len = strlen(name);
+	/* "u@" before the name, ":g" behind it. */
+	char spec[sizeof(((struct remote_host *)0)->name) + 4];
 
 	/* As in a spec; a name that is a prefix of specs, like "qemu", can be a host's here. */
-	if (len + 3 > sizeof(spec))
+	if (strlen(name) + 4 >= sizeof(spec))
 		return false;
 	if (!strchr(name, '@'))
 		snprintf(spec, sizeof(spec), "u@%s:g", name);
