@@ -49,6 +49,7 @@ static void close_target(void)
 {
 	munmap(ram, AT(PAGES));
 	vl_ram_deinit(&target);
+	vl_error_destroy(target.no_kmod);
 }
 
 static void note(size_t page)
