@@ -56,7 +56,8 @@ static void print_lines(const struct request *r, const struct one *one, struct s
 		const char *line = s->text + done;
 		const char *end = memchr(line, '\n', s->len - done);
 
-		if (!end && !all)
+		/* A line without end is cut, so that it does not fill the memory. */
+		if (!end && !all && (done || s->len < SHOWN_BYTES))
 			break;
 		n = end ? (size_t)(end - line) : s->len - done;
 		/* Our own messages name the guest. */
