@@ -231,7 +231,7 @@ signalled() {
 @test "hosts that cannot be reached, lack vlens, or hang" {
 	run --separate-stderr vps "closed:$g"
 	assert_status 3
-	[[ -z $output && ${stderr_lines[-1]} == "vps: closed: ssh did not connect, or the connection was lost; does 'ssh closed true' work?" ]] ||
+	[[ -z $output && ${stderr_lines[-1]} == "vps: closed: ssh ended with status 255: it did not connect, the connection was lost, or the command there ended so; does 'ssh closed true' work?" ]] ||
 		{ show_run; false; }
 	! PATH=/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin command -v vlens >/dev/null || skip "vlens is installed here"
 	run --separate-stderr vps "bare:$g"
@@ -284,7 +284,7 @@ signalled() {
 		assert_same "$(jq -s "map(select(.host == \"$host\" and .list)) | length" <<<"$output")" \
 			"$(jq "select(.host == \"$host\" and has(\"exit\")).rows" <<<"$output")"
 	done
-	assert_same '[3,"ssh did not connect, or the connection was lost",0]' \
+	assert_same '[3,"ssh ended with status 255: it did not connect, the connection was lost, or the command there ended so",0]' \
 		"$(jq -c 'select(.host == "closed") | [.exit, .error, .rows]' <<<"$output")"
 	[[ $(jq 'select(.host == "bare").exit' <<<"$output") -eq 3 && $stderr == *"fleet: bare: vlens: bare: vlens is not"* ]]
 	# Every line is JSON, and has a host.
@@ -324,7 +324,7 @@ signalled() {
 	run --separate-stderr vlens fleet --timeout 3 silent far -- vuname "$g" -r
 	assert_status 3
 	[[ $((SECONDS - start)) -lt 20 ]]
-	assert_same 'no end within 3 s' "$(jq -r 'select(.host == "silent").error' <<<"$output" | sed 's/ssh did not connect.*/no end within 3 s/')"
+	assert_same 'no end within 3 s' "$(jq -r 'select(.host == "silent").error' <<<"$output" | sed 's/ssh ended with.*/no end within 3 s/')"
 	assert_same 0 "$(jq 'select(.host == "far" and has("exit")).exit' <<<"$output")"
 	run --separate-stderr vlens fleet --timeout 4 far -- vexec "$g" sleep "$mark"
 	assert_status 3

@@ -17,8 +17,11 @@
 
 /* ---- the INI form ---- */
 
-/* Take the next word of @*at, with quotes as a shell has them, into @buf. False: there is none. */
-static bool take_word(const char **at, char *buf, size_t size)
+/*
+ * Take the next word of @*at, with quotes as a shell has them, into @buf. False: there is none.
+ * One that is too long is h->wrong.
+ */
+static bool take_word(struct hosts *h, const char **at, char *buf, size_t size)
 {
 	size_t n = 0;
 	char quote = 0;
@@ -31,60 +34,90 @@ static bool take_word(const char **at, char *buf, size_t size)
 			quote = quote ? 0 : **at;
 		else if (n + 1 < size)
 			buf[n++] = **at;
+		else
+			h->wrong = "a word is too long";
 	}
 	buf[n] = '\0';
 	return true;
 }
 
-/* Call hosts_join() for the names that @name stands for: "web[01:10]", "db-[a:c]". */
-static void join_range(struct hosts *h, size_t group, const char *name, char *vars[NR_HOST_VARS],
-		       unsigned depth)
+/* "[01:20:2]" in a name. */
+struct range {
+	const char *open, *behind; /* its brackets: the first one, and what follows it */
+	bool is_letter;
+	int width; /* of a number */
+	long from, to, step;
+};
+
+/* Take a number with zeros in front from the @len bytes at @at. */
+static bool take_number(const char *at, size_t len, long *ret)
+{
+	char text[16];
+
+	while (len > 1 && *at == '0') {
+		at++;
+		len--;
+	}
+	snprintf(text, sizeof(text), "%.*s", (int)(len < sizeof(text) ? len : sizeof(text) - 1),
+		 at);
+	return len && len < 10 && vl_number(text, 0, 999999999, ret);
+}
+
+/* Read the first range in @name. False: it has none. */
+static bool read_range(const char *name, struct range *ret)
 {
 	const char *open = strchr(name, '['), *close = open ? strchr(open, ']') : NULL;
-	const char *colon = open ? memchr(open, ':', close ? (size_t)(close - open) : 0) : NULL;
-	char text[600], first[16] = "", last[16] = "";
-	long from, to;
-	bool is_letter;
+	const char *first = open ? open + 1 : NULL, *last, *step;
+
+	*ret = (struct range){ .open = open, .step = 1 };
+	last = close ? memchr(first, ':', (size_t)(close - first)) : NULL;
+	if (!last++)
+		return false;
+	ret->behind = close + 1;
+	step = memchr(last, ':', (size_t)(close - last));
+	if (step && !take_number(step + 1, (size_t)(close - step - 1), &ret->step))
+		return false;
+	if (step)
+		close = step;
+	ret->is_letter = last - first == 2 && close - last == 1 && isalpha((unsigned char)*first) &&
+			 isalpha((unsigned char)*last);
+	if (ret->is_letter) {
+		ret->from = *first;
+		ret->to = *last;
+		return true;
+	}
+	/* "[:5]" begins with 0. */
+	ret->width = (int)(last - first) - 1;
+	return (!ret->width || take_number(first, (size_t)ret->width, &ret->from)) &&
+	       take_number(last, (size_t)(close - last), &ret->to);
+}
+
+/* Add the host of one name, "web1" or "web1:22", with the variables of its line. */
+static void join_one(struct hosts *h, size_t group, const char *name, char *vars[NR_HOST_VARS],
+		     bool is_list)
+{
+	char text[600], *port;
 	struct hosts_host *host;
 
-	if (colon && depth < 3) {
-		snprintf(first, sizeof(first), "%.*s", (int)(colon - open - 1), open + 1);
-		snprintf(last, sizeof(last), "%.*s", (int)(close - colon - 1), colon + 1);
-		is_letter = isalpha((unsigned char)*first) && isalpha((unsigned char)*last) &&
-			    !first[1] && !last[1];
-		from = is_letter ? *first : 0;
-		to = is_letter ? *last : 0;
-		if (is_letter || (vl_number(first + strspn(first, "0") -
-						    (*first == '0' && !first[strspn(first, "0")]),
-					    0, HOSTS_MAX, &from) &&
-				  vl_number(last + strspn(last, "0"), 0, HOSTS_MAX, &to))) {
-			for (; from <= to && !h->full; from++) {
-				if (is_letter)
-					snprintf(text, sizeof(text), "%.*s%c%s", (int)(open - name),
-						 name, (char)from, close + 1);
-				else
-					snprintf(text, sizeof(text), "%.*s%0*ld%s",
-						 (int)(open - name), name, (int)strlen(first), from,
-						 close + 1);
-				join_range(h, group, text, vars, depth + 1);
-			}
-			return;
-		}
-	}
 	snprintf(text, sizeof(text), "%s", name);
-	/* "host:22", but not an address of IPv6. */
-	if (strchr(text, ':') && strchr(text, ':') == strrchr(text, ':')) {
-		char *port = strchr(text, ':');
-
-		*port = '\0';
-		hosts_join(h, group, text);
-		host = hosts_add(h, text);
-		if (host && !host->vars[HOST_PORT])
-			hosts_set(h, host->vars, "ansible_port", port + 1);
+	port = hosts_port(text);
+	if (port)
+		port[-1] = '\0';
+	host = port ? hosts_find(h, text) : NULL;
+	/*
+	 * For Ansible the port is a variable of host "web1". But it has no two of them, and in a
+	 * list each word is a host.
+	 */
+	if (port && (is_list ||
+		     (host && host->vars[HOST_PORT] && strcmp(host->vars[HOST_PORT], port) != 0))) {
+		host = hosts_add_word(h, name);
 	} else {
-		hosts_join(h, group, text);
 		host = hosts_add(h, text);
+		if (host && port)
+			hosts_set(h, host->vars, "ansible_port", port);
 	}
+	if (host)
+		hosts_join(h, group, host->name);
 	for (size_t v = 0; host && v < NR_HOST_VARS; v++)
 		if (vars[v]) {
 			free(host->vars[v]);
@@ -92,21 +125,47 @@ static void join_range(struct hosts *h, size_t group, const char *name, char *va
 		}
 }
 
+/* Add the hosts that @name stands for: "web[01:10]", "db-[a:c]". */
+static void join_range(struct hosts *h, size_t group, const char *name, char *vars[NR_HOST_VARS],
+		       bool is_list, unsigned depth)
+{
+	char text[600];
+	struct range r;
+
+	if (depth == 3 || !read_range(name, &r)) {
+		join_one(h, group, name, vars, is_list);
+		return;
+	}
+	if (r.from > r.to || !r.step)
+		h->wrong = "no host is in that range";
+	else if ((r.to - r.from) / r.step >= HOSTS_MAX)
+		h->full = true;
+	for (; !h->wrong && !h->full && r.from <= r.to; r.from += r.step) {
+		if (r.is_letter)
+			snprintf(text, sizeof(text), "%.*s%c%s", (int)(r.open - name), name,
+				 (char)r.from, r.behind);
+		else
+			snprintf(text, sizeof(text), "%.*s%0*ld%s", (int)(r.open - name), name,
+				 r.width, r.from, r.behind);
+		join_range(h, group, text, vars, is_list, depth + 1);
+	}
+}
+
 /* A line "HOST KEY=VALUE..." of group @group. */
-static void read_host(struct hosts *h, size_t group, const char *line)
+static void read_host(struct hosts *h, size_t group, const char *line, bool is_list)
 {
 	char *vars[NR_HOST_VARS] = { NULL };
 	char name[512], word[2048], *equal;
 
-	if (take_word(&line, name, sizeof(name))) {
-		while (take_word(&line, word, sizeof(word))) {
+	if (take_word(h, &line, name, sizeof(name))) {
+		while (take_word(h, &line, word, sizeof(word))) {
 			equal = strchr(word, '=');
 			if (!equal)
 				continue;
 			*equal = '\0';
 			hosts_set(h, vars, word, equal + 1);
 		}
-		join_range(h, group, name, vars, 0);
+		join_range(h, group, name, vars, is_list, 0);
 	}
 	for (size_t v = 0; v < NR_HOST_VARS; v++)
 		free(vars[v]);
@@ -124,13 +183,37 @@ static void read_var(struct hosts *h, size_t group, const char *line)
 	len = strcspn(line, " \t=");
 	snprintf(name, sizeof(name), "%.*s", (int)len, line);
 	equal++;
-	if (!take_word(&equal, value, sizeof(value)))
+	if (!take_word(h, &equal, value, sizeof(value)))
 		*value = '\0';
 	hosts_set(h, h->groups[group].vars, name, value);
 }
 
+/* Is @line "[NAME]"? That can also be a host's name, with a range or an address in brackets. */
+static bool is_section(const char *line)
+{
+	const size_t len = strcspn(line, "\n");
+	const char *close = memchr(line, ']', len);
+
+	return *line == '[' && close &&
+	       strcspn(close + 1, "=.[:") >= len - (size_t)(close + 1 - line);
+}
+
+/* Has @text only names of hosts? */
+static bool is_list(const char *text)
+{
+	for (const char *line = text; *line;) {
+		line += strspn(line, " \t\r\n");
+		if (is_section(line) ||
+		    (*line != '#' && *line != ';' && memchr(line, '=', strcspn(line, "\n"))))
+			return false;
+		line += strcspn(line, "\n");
+	}
+	return true;
+}
+
 static struct vl_error *read_ini(char *text, struct hosts *h)
 {
+	const bool plain = is_list(text);
 	enum { HOSTS, CHILDREN, VARS } part = HOSTS;
 	size_t group = hosts_group(h, "ungrouped");
 	unsigned number = 0;
@@ -147,7 +230,7 @@ static struct vl_error *read_ini(char *text, struct hosts *h)
 		at = line;
 		if (!*line || *line == '#' || *line == ';')
 			continue;
-		if (*line == '[' && strchr(line, ']') && !strpbrk(strchr(line, ']') + 1, "=.[")) {
+		if (is_section(line)) {
 			char *name = line + 1, *kind;
 
 			*strchr(name, ']') = '\0';
@@ -163,13 +246,17 @@ static struct vl_error *read_ini(char *text, struct hosts *h)
 				*kind = '\0';
 			group = hosts_group(h, name);
 		} else if (part == HOSTS) {
-			read_host(h, group, line);
+			read_host(h, group, line, plain);
 		} else if (part == VARS) {
 			read_var(h, group, line);
-		} else if (take_word(&at, word, sizeof(word))) {
+		} else if (take_word(h, &at, word, sizeof(word))) {
 			hosts_adopt(h, group, word);
 			hosts_group(h, word);
 		}
+		if (h->wrong)
+			return vl_error_new(VL_ERR_ARG, "line %u: %s", number, h->wrong);
+		if (h->full)
+			break;
 	}
 	return NULL;
 }
@@ -281,15 +368,19 @@ struct vl_error *hosts_read(const char *path, struct hosts *ret)
 		free(text);
 		err = ask_ansible(path, &text, &len);
 	}
-	if (!err && text[strspn(text, " \t\r\n")] == '{')
+	/* What is behind it would not be read. */
+	if (!err && (strlen(text) < len || strstr(text, "\\u0000")))
+		err = vl_error_new(VL_ERR_ARG, "it has a NUL byte in it");
+	else if (!err && text[strspn(text, " \t\r\n")] == '{')
 		err = hosts_read_json(text, len, ret);
 	else if (!err)
 		err = read_ini(text, ret);
 	free(text);
 	hosts_settle(ret);
 	if (!err && ret->full)
-		err = vl_error_new(VL_ERR_ARG, "more than %d hosts, or no memory for them",
-				   HOSTS_MAX);
+		err = vl_error_new(VL_ERR_ARG,
+				   "more than %d hosts or %d groups, or no memory for them",
+				   HOSTS_MAX, GROUPS_MAX);
 	if (err)
 		return vl_error_prefix(err, "%s", path);
 	return NULL;

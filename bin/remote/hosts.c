@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/hash.h"
 #include "base/number.h"
 
 /* Depth of groups in groups. */
@@ -20,26 +21,94 @@ char *hosts_keep(struct hosts *h, const char *text)
 	return copy;
 }
 
+/* The slot in which @name is, or could be. @index has some. */
+static size_t *slot_of(const struct hosts *h, const struct hosts_index *index, const char *name)
+{
+	const bool is_group = index == &h->groups_by_name;
+	size_t at = vl_hash_text(name) & (index->cap - 1);
+
+	for (;; at = (at + 1) & (index->cap - 1)) {
+		size_t place = index->slots[at];
+
+		if (!place ||
+		    !strcmp(is_group ? h->groups[place - 1].name : h->all[place - 1].name, name))
+			return &index->slots[at];
+	}
+}
+
+/* Make room for one more than @nr names. */
+static bool index_grow(struct hosts *h, struct hosts_index *index, size_t nr)
+{
+	const bool is_group = index == &h->groups_by_name;
+	struct hosts_index old = *index;
+
+	if (2 * (nr + 1) <= index->cap)
+		return true;
+	index->cap = old.cap ? 2 * old.cap : 64;
+	index->slots = calloc(index->cap, sizeof(*index->slots));
+	if (!index->slots) {
+		*index = old;
+		return false;
+	}
+	for (size_t i = 0; i < nr; i++)
+		*slot_of(h, index, is_group ? h->groups[i].name : h->all[i].name) = i + 1;
+	free(old.slots);
+	return true;
+}
+
+struct hosts_host *hosts_find(const struct hosts *h, const char *name)
+{
+	size_t place = h->by_name.cap ? *slot_of(h, &h->by_name, name) : 0;
+
+	return place ? &h->all[place - 1] : NULL;
+}
+
 struct hosts_host *hosts_add(struct hosts *h, const char *name)
 {
-	for (size_t i = 0; i < h->nr; i++)
-		if (!strcmp(h->all[i].name, name))
-			return &h->all[i];
-	if (h->nr >= HOSTS_MAX || !vl_grow(h->all, h->cap, h->nr, 16)) {
+	struct hosts_host *found = hosts_find(h, name);
+
+	if (found)
+		return found;
+	if (h->nr >= HOSTS_MAX || !vl_grow(h->all, h->cap, h->nr, 16) ||
+	    !index_grow(h, &h->by_name, h->nr)) {
 		h->full = true;
 		return NULL;
 	}
 	h->all[h->nr] = (struct hosts_host){ .name = hosts_keep(h, name) };
-	return h->all[h->nr].name ? &h->all[h->nr++] : NULL;
+	if (!h->all[h->nr].name)
+		return NULL;
+	*slot_of(h, &h->by_name, name) = h->nr + 1;
+	return &h->all[h->nr++];
+}
+
+char *hosts_port(char *name)
+{
+	char *bracket = strchr(name, ']'), *colon = strchr(bracket ? bracket : name, ':');
+
+	/* Several are an address of IPv6. */
+	return colon && !strchr(colon + 1, ':') && colon[1] ? colon + 1 : NULL;
+}
+
+struct hosts_host *hosts_add_word(struct hosts *h, const char *name)
+{
+	struct hosts_host *host = hosts_add(h, name);
+	char *address = host ? hosts_keep(h, name) : NULL, *port;
+
+	if (address && (port = hosts_port(address))) {
+		port[-1] = '\0';
+		hosts_set(h, host->vars, "ansible_host", address);
+		hosts_set(h, host->vars, "ansible_port", port);
+	}
+	free(address);
+	return host;
 }
 
 /* SIZE_MAX: there is none. */
 static size_t find_group(const struct hosts *h, const char *name)
 {
-	for (size_t i = 0; i < h->nr_groups; i++)
-		if (!strcmp(h->groups[i].name, name))
-			return i;
-	return SIZE_MAX;
+	size_t place = h->groups_by_name.cap ? *slot_of(h, &h->groups_by_name, name) : 0;
+
+	return place ? place - 1 : SIZE_MAX;
 }
 
 size_t hosts_group(struct hosts *h, const char *name)
@@ -48,12 +117,16 @@ size_t hosts_group(struct hosts *h, const char *name)
 
 	if (found != SIZE_MAX)
 		return found;
-	if (h->nr_groups >= HOSTS_MAX || !vl_grow(h->groups, h->cap_groups, h->nr_groups, 16)) {
+	if (h->nr_groups >= GROUPS_MAX || !vl_grow(h->groups, h->cap_groups, h->nr_groups, 16) ||
+	    !index_grow(h, &h->groups_by_name, h->nr_groups)) {
 		h->full = true;
 		return SIZE_MAX;
 	}
 	h->groups[h->nr_groups] = (struct hosts_group){ .name = hosts_keep(h, name) };
-	return h->groups[h->nr_groups].name ? h->nr_groups++ : SIZE_MAX;
+	if (!h->groups[h->nr_groups].name)
+		return SIZE_MAX;
+	*slot_of(h, &h->groups_by_name, name) = h->nr_groups + 1;
+	return h->nr_groups++;
 }
 
 void hosts_join(struct hosts *h, size_t group, const char *name)
@@ -63,9 +136,9 @@ void hosts_join(struct hosts *h, size_t group, const char *name)
 
 	if (!host || !g)
 		return;
-	for (size_t i = 0; i < g->nr_hosts; i++)
-		if (g->hosts[i] == (size_t)(host - h->all))
-			return;
+	/* A host can be there twice: what is done to it does nothing the second time. */
+	if (g->nr_hosts && g->hosts[g->nr_hosts - 1] == (size_t)(host - h->all))
+		return;
 	if (!vl_grow(g->hosts, g->cap_hosts, g->nr_hosts, 16))
 		h->full = true;
 	else
@@ -136,6 +209,8 @@ void hosts_deinit(struct hosts *h)
 	}
 	free(h->all);
 	free(h->groups);
+	free(h->by_name.slots);
+	free(h->groups_by_name.slots);
 	*h = (struct hosts){ .nr = 0 };
 }
 

@@ -36,12 +36,19 @@ struct hosts_group {
 	bool seen;
 };
 
+/* Finds a name: a hash table of places in an array. */
+struct hosts_index {
+	size_t *slots, cap; /* a place + 1; 0: free */
+};
+
 struct hosts {
 	struct hosts_host *all;
 	size_t nr, cap;
 	struct hosts_group *groups;
 	size_t nr_groups, cap_groups;
-	bool full; /* no memory, or too many */
+	struct hosts_index by_name, groups_by_name;
+	bool full;	   /* no memory, or too many */
+	const char *wrong; /* why a name cannot be read, or NULL */
 	/* Variables that are not read, and change how a host is reached; the first of them. */
 	char ignored[64];
 };
@@ -52,6 +59,13 @@ void hosts_deinit(struct hosts *h);
 
 /* Want host or group @name. False: there is neither. With NULL all are wanted. */
 bool hosts_want(struct hosts *h, const char *name);
+/*
+ * Add the host of the word @name, which can have a port behind a colon. So named, it is another
+ * host than one of the same name with another port. NULL: h->full.
+ */
+struct hosts_host *hosts_add_word(struct hosts *h, const char *name);
+/* Where the port begins in @name, behind its colon; NULL: it has none. */
+char *hosts_port(char *name);
 /* Host @name, which is added if it is new; NULL: h->full. */
 struct hosts_host *hosts_add(struct hosts *h, const char *name);
 /*
@@ -61,6 +75,7 @@ void hosts_way(const struct hosts *h, size_t i, struct remote_host *ret, bool *l
 	       const char **wrong_ret);
 
 #define HOSTS_MAX 100000
+#define GROUPS_MAX 10000
 
 /* For the readers. A copy of @text; NULL: h->full. */
 char *hosts_keep(struct hosts *h, const char *text);
@@ -70,6 +85,8 @@ void hosts_settle(struct hosts *h);
 size_t hosts_group(struct hosts *h, const char *name);
 void hosts_join(struct hosts *h, size_t group, const char *host);
 void hosts_adopt(struct hosts *h, size_t group, const char *child);
+/* Host @name, or NULL. */
+struct hosts_host *hosts_find(const struct hosts *h, const char *name);
 /* Set variable @name, if it counts, to @value. */
 void hosts_set(struct hosts *h, char *vars[NR_HOST_VARS], const char *name, const char *value);
 

@@ -59,6 +59,9 @@ char **remote_ssh(const struct remote_host *h, const char *command);
 
 /* The status with which ssh says that it could not connect, or lost the connection. */
 #define REMOTE_SSH_FAILED 255
+#define REMOTE_SSH_FAILURE \
+	"ssh ended with status 255: it did not connect, the connection was lost, or the command " \
+	"there ended so"
 
 /* What goes over the line to `vlens far`: a head, and for data its bytes. */
 #define FAR_DATA 'D'

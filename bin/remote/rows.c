@@ -1,191 +1,126 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "rows.h"
 
-#include <json-c/json.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "../show.h"
-
-/* Limits of one value of JSON, and of one line. */
-#define VALUE_MAX (256UL << 20)
+/* The limit of one line of text. */
 #define LINE_MAX_BYTES (1UL << 20)
 
-static json_object *new_row(const struct rows *r)
+static void put(const struct rows *r, const char *text)
 {
-	json_object *o = json_object_new_object();
-
-	json_object_object_add(o, "host", show_json_text(r->host, strlen(r->host)));
-	return o;
+	outlet_put(r->to, text, strlen(text));
 }
 
-static void print_row(struct rows *r, json_object *o)
+static void begin(const struct rows *r)
 {
-	show_json_line(o);
+	put(r, "{\"host\":");
+	outlet_put_text(r->to, r->host, strlen(r->host));
+}
+
+static void put_row(struct scan *s, const char *list, bool members)
+{
+	struct rows *r = s->ctx;
+
+	begin(r);
+	if (list) {
+		put(r, ",\"list\":");
+		put(r, list);
+	}
+	if (!members)
+		put(r, ",\"value\":");
+	outlet_put(r->to, s->text.text, s->text.len);
+	put(r, "}\n");
 	r->nr++;
-}
-
-/* Print @from, a row of list @list (NULL: of none). */
-static void put_row(struct rows *r, const char *list, json_object *from)
-{
-	json_object *o = new_row(r);
-
-	if (list)
-		json_object_object_add(o, "list", json_object_new_string(list));
-	json_object_object_foreach(from, key, value)
-	{
-		/* The far side's tools have no such columns. */
-		if (strcmp(key, "host") != 0 && strcmp(key, "list") != 0)
-			json_object_object_add(o, key, json_object_get(value));
-	}
-	print_row(r, o);
-}
-
-/* Print the rows of a whole value: those of its lists, or itself. */
-static void put_value(struct rows *r, json_object *value)
-{
-	bool has_list = false;
-
-	if (!json_object_is_type(value, json_type_object)) {
-		json_object *o = new_row(r);
-
-		json_object_object_add(o, "value", json_object_get(value));
-		print_row(r, o);
-		return;
-	}
-	/* A document has lists of rows, and nothing else. */
-	json_object_object_foreach(value, key, list)
-	{
-		has_list = json_object_is_type(list, json_type_array);
-		if (!has_list)
-			break;
-		(void)key;
-	}
-	if (!has_list) {
-		put_row(r, NULL, value);
-		return;
-	}
-	json_object_object_foreach(value, name, rows)
-	{
-		for (size_t i = 0; i < json_object_array_length(rows); i++) {
-			json_object *row = json_object_array_get_idx(rows, i);
-
-			if (json_object_is_type(row, json_type_object))
-				put_row(r, name, row);
-		}
-	}
 }
 
 static void put_line(struct rows *r)
 {
-	json_object *o = new_row(r);
-
-	json_object_object_add(o, "line", show_json_text(r->line ? r->line : "", r->len));
-	print_row(r, o);
-	r->len = 0;
+	begin(r);
+	put(r, ",\"line\":");
+	outlet_put_text(r->to, r->line.text, r->line.len);
+	put(r, "}\n");
+	r->nr++;
+	outlet_clear(&r->line);
 }
 
 static void take_text(struct rows *r, const char *text, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '\n' || r->len == LINE_MAX_BYTES)
-			put_line(r);
-		if (text[i] == '\n')
-			continue;
-		if (r->len == r->cap) {
-			size_t cap = r->cap ? 2 * r->cap : 256;
-			char *more = realloc(r->line, cap);
+	while (len) {
+		const char *end = memchr(text, '\n', len);
+		size_t n = end ? (size_t)(end - text) : len;
 
-			if (!more) {
-				r->full = true;
-				return;
-			}
-			r->line = more;
-			r->cap = cap;
-		}
-		r->line[r->len++] = text[i];
+		if (n > LINE_MAX_BYTES - r->line.len)
+			n = LINE_MAX_BYTES - r->line.len;
+		outlet_put(&r->line, text, n);
+		if (n < len)
+			put_line(r);
+		/* Else a line that is too long goes on in a row of its own. */
+		n += n < len && text[n] == '\n';
+		text += n;
+		len -= n;
 	}
 }
 
-/* Take a part of a value, or a whole one. Returns how many bytes it was; 0: that is no JSON. */
-static size_t take_value(struct rows *r, const char *text, size_t len)
+/* What comes is no JSON: from here on it is text. */
+static void leave_json(struct rows *r)
 {
-	json_object *value;
-	enum json_tokener_error error;
-	size_t n;
-
-	if (!r->tokener) {
-		r->tokener = json_tokener_new();
-		r->taken = 0;
-	}
-	if (!r->tokener) {
-		r->full = true;
-		return len;
-	}
-	value = json_tokener_parse_ex(r->tokener, text, (int)len);
-	error = json_tokener_get_error(r->tokener);
-	n = json_tokener_get_parse_end(r->tokener);
-	r->taken += n;
-	if (error == json_tokener_continue && r->taken <= VALUE_MAX)
-		return len;
-	json_tokener_free(r->tokener);
-	r->tokener = NULL;
-	if (error != json_tokener_success) {
-		/* What came of it before is lost. */
-		r->full = r->full || r->taken > n;
-		return 0;
-	}
-	put_value(r, value);
-	json_object_put(value);
-	return n ? n : 1;
+	r->is_json = false;
+	/* A word of text looks like one of JSON at first. */
+	if (r->scan.at == SCAN_WORD && !r->scan.depth)
+		take_text(r, r->scan.word, r->scan.letters);
+	else if (r->scan.at != SCAN_VALUE || r->scan.depth)
+		r->has_fault = true;
 }
 
 void rows_take(struct rows *r, const char *text, size_t len)
 {
-	while (r->is_json && len) {
-		size_t n = r->tokener ? 0 : strspn(text, " \t\r\n");
+	size_t n = 0;
 
-		/* strspn() ends at a NUL, as in a copy of the bytes that ends with one. */
-		n = n < len ? n : len;
-		text += n;
-		len -= n;
-		if (!len)
-			return;
-		n = take_value(r, text, len);
-		if (!n) {
-			r->is_json = false;
-			break;
-		}
-		text += n;
-		len -= n;
+	if (r->is_json) {
+		r->scan.row = put_row;
+		r->scan.ctx = r;
+		n = scan_take(&r->scan, text, len);
+		if (n < len)
+			leave_json(r);
 	}
-	take_text(r, text, len);
+	take_text(r, text + n, len - n);
 }
 
-void rows_end(struct rows *r)
+const char *rows_end(struct rows *r)
 {
-	if (r->tokener) {
-		/* Its output is cut short. */
-		json_tokener_free(r->tokener);
-		r->tokener = NULL;
-		r->full = true;
+	const bool is_full = r->to->is_full || r->scan.text.is_full || r->line.is_full;
+
+	if (r->is_json && !scan_end(&r->scan)) {
+		leave_json(r);
 	}
-	if (r->len)
+	if (r->line.len)
 		put_line(r);
-	free(r->line);
-	r->line = NULL;
+	scan_deinit(&r->scan);
+	outlet_deinit(&r->line);
+	if (is_full)
+		return "its output is too much for the memory here";
+	if (r->has_fault)
+		return "its output is cut short, or no JSON";
+	return r->scan.has_long ? "a row of its output is too long: it is left out" : NULL;
 }
 
 void rows_print_end(const struct rows *r, int status, const char *why, double seconds)
 {
-	json_object *o = new_row(r);
-	char text[32];
+	const unsigned long long hundredths = (unsigned long long)(seconds * 100 + 0.5);
 
-	snprintf(text, sizeof(text), "%.2f", seconds);
-	json_object_object_add(o, "exit", json_object_new_int(status));
-	json_object_object_add(o, "error", why ? show_json_text(why, strlen(why)) : NULL);
-	json_object_object_add(o, "rows", json_object_new_uint64(r->nr));
-	json_object_object_add(o, "seconds", json_object_new_double_s(seconds, text));
-	show_json_line(o);
+	begin(r);
+	put(r, ",\"exit\":");
+	outlet_put_number(r->to, (unsigned)status);
+	put(r, ",\"error\":");
+	if (why)
+		outlet_put_text(r->to, why, strlen(why));
+	else
+		put(r, "null");
+	put(r, ",\"rows\":");
+	outlet_put_number(r->to, r->nr);
+	put(r, ",\"seconds\":");
+	outlet_put_number(r->to, hundredths / 100);
+	put(r, hundredths % 100 < 10 ? ".0" : ".");
+	outlet_put_number(r->to, hundredths % 100);
+	put(r, "}\n");
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -176,10 +177,13 @@ static void free_words(char **list)
 static const int passed[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
 
 struct line {
-	pid_t pid; /* of ssh */
-	int to;	   /* its input; -1: that is a terminal's */
-	int from;  /* our input, to be passed; -1: none */
-	int last;  /* the last signal that was passed */
+	pid_t pid;  /* of ssh */
+	int to;	    /* its input; -1: that is a terminal's */
+	int from;   /* our input, to be passed; -1: none */
+	int last;   /* the last signal that was passed */
+	int broken; /* the signal for which the connection was ended, as it could not be passed */
+	int out;    /* ssh's output, for ours: -1: ssh has ours itself */
+	int error;  /* of a write to ours */
 	char buf[sizeof(struct far_frame) + FAR_DATA_MAX];
 	size_t at, len; /* what is left of it to write */
 };
@@ -229,12 +233,48 @@ static void take_input(struct line *l)
  */
 static void pass_signal(struct line *l, int signal)
 {
-	if (l->to < 0 || l->last == signal || l->at < l->len) {
-		kill(l->pid, l->to < 0 ? signal : SIGTERM);
+	if (l->to < 0) {
+		kill(l->pid, signal);
+		return;
+	}
+	if (l->last == signal || l->at < l->len) {
+		l->broken = signal;
+		kill(l->pid, SIGTERM);
 		return;
 	}
 	l->last = signal;
 	put_frame(l, FAR_SIGNAL, (uint8_t)signal, 0);
+}
+
+/*
+ * ssh's status does not say that its output could not be written. Where that can happen with a
+ * reader still there, in files and devices, it is written here.
+ */
+static bool is_written_here(void)
+{
+	struct stat st;
+
+	return !isatty(STDOUT_FILENO) && !fstat(STDOUT_FILENO, &st) && !S_ISFIFO(st.st_mode) &&
+	       !S_ISSOCK(st.st_mode);
+}
+
+/* Write what ssh has put out. */
+static void take_output(struct line *l)
+{
+	char buf[65536];
+	ssize_t n = read(l->out, buf, sizeof(buf)), done;
+
+	if (n < 0 && errno == EINTR)
+		return;
+	for (ssize_t at = 0; at < n && !l->error; at += done) {
+		done = write(STDOUT_FILENO, buf + at, (size_t)(n - at));
+		if (done < 0)
+			l->error = errno;
+	}
+	if (n > 0 && !l->error)
+		return;
+	close(l->out);
+	l->out = -1;
 }
 
 /* Serve the line until ssh has ended. Returns its status, of waitpid(). */
@@ -249,6 +289,7 @@ static int serve(struct line *l, int signals)
 			{ .fd = signals, .events = POLLIN },
 			{ .fd = is_full ? l->to : -1, .events = POLLOUT },
 			{ .fd = is_full ? -1 : l->from, .events = POLLIN },
+			{ .fd = l->out, .events = POLLIN },
 		};
 		struct signalfd_siginfo info;
 
@@ -259,7 +300,7 @@ static int serve(struct line *l, int signals)
 			status = 0;
 			continue;
 		}
-		if (poll(fds, 3, -1) < 0)
+		if (poll(fds, ARRAY_SIZE(fds), -1) < 0)
 			continue;
 		if (fds[0].revents && read(signals, &info, sizeof(info)) == sizeof(info) &&
 		    info.ssi_signo != SIGCHLD)
@@ -268,23 +309,30 @@ static int serve(struct line *l, int signals)
 			flush_line(l);
 		if (fds[2].revents)
 			take_input(l);
+		if (fds[3].revents)
+			take_output(l);
 	}
+	/* An ssh that others share can stay, and have it open. */
+	while (l->out >= 0 && poll(&(struct pollfd){ .fd = l->out, .events = POLLIN }, 1, 0) > 0)
+		take_output(l);
 	return ended > 0 ? status : 0;
 }
 
-/* Start ssh; its input is pipes[0], if that is one. */
-static pid_t start(char **ssh, const int pipes[2], const sigset_t *old)
+/* Start ssh; its input is @in and its output @out, if they are not -1. */
+static pid_t start(char **ssh, int in, int out, const sigset_t *old)
 {
 	pid_t pid = fork();
 
 	if (pid)
 		return pid;
 	/* A terminal sends its signals to all of a job: those are ours to pass. */
-	if (pipes[0] >= 0) {
+	if (in >= 0) {
 		signal(SIGINT, SIG_IGN);
 		signal(SIGQUIT, SIG_IGN);
-		dup2(pipes[0], 0);
+		dup2(in, STDIN_FILENO);
 	}
+	if (out >= 0)
+		dup2(out, STDOUT_FILENO);
 	sigprocmask(SIG_SETMASK, old, NULL);
 	execvp(ssh[0], ssh);
 	fprintf(stderr, "vlens: cannot run %s: %s\n", ssh[0], strerror(errno));
@@ -298,11 +346,25 @@ static void report(const struct request *r, const char *host, struct vl_error *e
 	vl_error_destroy(err);
 }
 
+/* End as a tool here that @number has ended. */
+static void end_by(int number)
+{
+	sigset_t set;
+
+	signal(number, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	raise(number);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 /* The status of ours for that of ssh. */
 static int judge(const struct request *r, const struct line *l, const char *host, int status)
 {
 	int code;
 
+	if (l->broken)
+		end_by(l->broken);
 	if (WIFSIGNALED(status)) {
 		signal(WTERMSIG(status), SIG_DFL);
 		raise(WTERMSIG(status));
@@ -310,29 +372,25 @@ static int judge(const struct request *r, const struct line *l, const char *host
 	}
 	code = WEXITSTATUS(status);
 	/* A tool that a signal ended has ended us, too. */
-	if (l->last && code == 128 + l->last) {
-		sigset_t set;
-
-		signal(l->last, SIG_DFL);
-		sigemptyset(&set);
-		sigaddset(&set, l->last);
-		raise(l->last);
-		sigprocmask(SIG_UNBLOCK, &set, NULL);
+	if (l->last && code == 128 + l->last)
+		end_by(l->last);
+	if (l->error) {
+		fprintf(stderr, "%s: write error: %s\n", r->applet->name, strerror(l->error));
+		return code && code != REMOTE_SSH_FAILED ? code : 1;
 	}
 	if (code != REMOTE_SSH_FAILED)
 		return code;
 	report(r, host,
-	       vl_error_hint(vl_error_new(VL_ERR_TARGET,
-					  "ssh did not connect, or the connection was lost"),
+	       vl_error_hint(vl_error_new(VL_ERR_TARGET, "%s", REMOTE_SSH_FAILURE),
 			     "does 'ssh %s true' work?", host));
 	return STATUS_GUEST;
 }
 
 static int run_there(const struct request *r, struct remote_way *way, char **words)
 {
-	struct line l = { .to = -1, .from = -1 };
+	struct line l = { .to = -1, .from = -1, .out = -1 };
 	const bool has_input = r->applet->run == exec_run && !r->raw;
-	int pipes[2] = { -1, -1 }, signals, status;
+	int pipes[2] = { -1, -1 }, out[2] = { -1, -1 }, signals, status;
 	sigset_t set, old;
 	char *command, **ssh;
 
@@ -346,14 +404,18 @@ static int run_there(const struct request *r, struct remote_way *way, char **wor
 		sigaddset(&set, passed[i]);
 	sigprocmask(SIG_BLOCK, &set, &old);
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
-	if (!ssh || signals < 0 || (!way->host.has_tty && pipe2(pipes, O_CLOEXEC))) {
+	if (!ssh || signals < 0 || (!way->host.has_tty && pipe2(pipes, O_CLOEXEC)) ||
+	    (is_written_here() && pipe2(out, O_CLOEXEC))) {
 		report(r, way->host.name,
 		       ssh ? vl_error_os(errno, "cannot prepare ssh") : vl_error_nomem());
 		free(ssh);
 		return STATUS_GUEST;
 	}
-	l.pid = start(ssh, pipes, &old);
+	l.pid = start(ssh, pipes[0], out[1], &old);
 	free(ssh);
+	l.out = out[0];
+	if (out[1] >= 0)
+		close(out[1]);
 	if (pipes[0] >= 0) {
 		close(pipes[0]);
 		l.to = pipes[1];
