@@ -138,6 +138,7 @@ static void found(void *ctx, const struct vl_trust_finding *f)
 	struct found *c = ctx;
 	struct vl_trusted *t = c->t;
 
+	/* The page is not marked as right. */
 	c->any = true;
 	if (f->kind == VL_TRUST_ATTACHED || f->kind == VL_TRUST_SWITCHED)
 		vl_trusted_keep_attached(t, f);

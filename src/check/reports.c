@@ -174,8 +174,6 @@ static void note_unverified(struct vl_checker *c, const struct vl_table *t)
  */
 struct vl_error *vl_check_image(struct vl_checker *c)
 {
-	/* A dump can have a change half done; a running guest completes it. */
-	bool passing = !vl_target_is_live(c->g->target);
 	struct vl_table t;
 	struct vl_error *err;
 
@@ -205,8 +203,8 @@ struct vl_error *vl_check_image(struct vl_checker *c)
 				  "LEGAL";
 		vl_check_show(
 			c, &(struct vl_check_row){
-				   .class = passing && !strcmp(state, "poke") ? VL_CHECK_NOTE :
-										VL_CHECK_FINDING,
+				   .class = strcmp(state, "poke") ? VL_CHECK_FINDING :
+								    VL_CHECK_NOTE,
 				   .check = "trusted text",
 				   .at = address_in(&t, i, "ADDRESS"),
 				   .what = what,

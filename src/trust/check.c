@@ -139,6 +139,13 @@ static bool is_switched(const struct check *c, const struct vl_trust_site *s, si
 	       vl_trust_switch_at(c->context.t, va);
 }
 
+/* What forms are reported as. */
+static const enum vl_trust_kind kinds[] = {
+	[VL_TRUST_ATTACHMENT] = VL_TRUST_ATTACHED,
+	[VL_TRUST_BREAK] = VL_TRUST_POKE,
+	[VL_TRUST_UPDATING] = VL_TRUST_UPDATE,
+};
+
 /* Judge a whole cluster; @guest has its bytes. */
 static void check_cluster(const struct check *c, const struct vl_trust_cluster *cluster,
 			  const unsigned char *guest)
@@ -161,11 +168,10 @@ static void check_cluster(const struct check *c, const struct vl_trust_cluster *
 			break;
 		case VL_TRUST_ATTACHMENT:
 		case VL_TRUST_BREAK:
+		case VL_TRUST_UPDATING:
 			if (s->class == VL_TRUST_TRACE)
 				give(c, at, nop5, sizeof(nop5));
-			report(c, at, s->len, s->class,
-			       form == VL_TRUST_BREAK ? VL_TRUST_POKE : VL_TRUST_ATTACHED,
-			       guest + i);
+			report(c, at, s->len, s->class, kinds[form], guest + i);
 			i += s->len;
 			break;
 		case VL_TRUST_ILLEGAL:
@@ -337,6 +343,7 @@ const char *vl_trust_kind_name(enum vl_trust_kind kind)
 		[VL_TRUST_CHANGED] = "changed",
 		[VL_TRUST_ATTACHED] = "attached",
 		[VL_TRUST_POKE] = "poke",
+		[VL_TRUST_UPDATE] = "poke",
 		[VL_TRUST_SWITCHED] = "switched",
 	};
 

@@ -147,13 +147,53 @@ static bool in_image(const struct vl_trust *t, uint64_t va)
 	return vl_trust_owner(t, va) != NULL;
 }
 
-/* Does @c replace a call of the function that the trampoline at @va leads to? */
-static bool is_inlined(const struct vl_trust_context *l, const struct vl_code *c, uint64_t va)
+/* The function whose call the kernel replaces by the code @c; NULL: there is none. */
+static const char *inlined_function(const struct vl_code *c)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(inlined); i++)
 		if (vl_code_starts(c, inlined[i].code, 5))
-			return is_function(l->t, trampoline_target(l, va), inlined[i].function);
-	return false;
+			return inlined[i].function;
+	return NULL;
+}
+
+/*
+ * The bytes of a mutex in which it differs while it is held: owner, locks, the list of waiters. With
+ * PREEMPT_RT they are the same number in another order.
+ */
+#define MUTEX_LEN 32
+/* The longest instruction at a call site, in bytes: a conditional jump. */
+#define CALL_MAX 6
+
+/*
+ * Is the guest's kernel changing static calls? Only then does a call lead elsewhere than its
+ * trampoline: __static_call_update() changes the trampoline, then one call after the other, which
+ * takes seconds for some hundred calls on a slow machine. It holds a lock for that time.
+ */
+static bool is_updating(const struct vl_trust_context *l)
+{
+	const struct vl_trust *k = vl_trust_kernel(l->t);
+	uint64_t va = vl_trust_symbol(k, "static_call_mutex");
+	unsigned char unlocked[MUTEX_LEN], now[MUTEX_LEN];
+
+	return va && vl_trust_copy(k, va, unlocked, sizeof(unlocked)) &&
+	       l->memory->read(l->memory->ctx, va, now, sizeof(now)) &&
+	       memcmp(now, unlocked, sizeof(now)) != 0;
+}
+
+/*
+ * Judge @c, a call of a function that its trampoline does not lead to. While nobody holds the lock,
+ * it is wrong unless it has just been changed. So it is read again after the lock.
+ */
+static enum vl_trust_form stray_call(const struct vl_trust_context *l, const struct vl_code *c)
+{
+	unsigned char now[CALL_MAX];
+
+	if (is_updating(l))
+		return VL_TRUST_UPDATING;
+	return c->len <= sizeof(now) && l->memory->read(l->memory->ctx, c->va, now, c->len) &&
+			       memcmp(now, c->bytes, c->len) != 0 ?
+		       VL_TRUST_BREAK :
+		       VL_TRUST_ILLEGAL;
 }
 
 /* Judge @s, a call site or the trampoline itself. */
@@ -163,13 +203,18 @@ static enum vl_trust_form static_call(const struct vl_trust_context *l,
 	unsigned char buf[VL_TRUST_PIECE_MAX];
 	const struct vl_code own = vl_code_of_image(l, s->at, s->len, buf);
 	bool tail = s->class == VL_TRUST_TRAMPOLINE;
+	const char *function = inlined_function(c);
 	struct vl_insn was, is;
 
 	if (!vl_code_insn(&own, 0, &was) || !vl_code_insn(c, 0, &is))
 		return VL_TRUST_ILLEGAL;
 	tail |= was.kind == VL_INSN_JUMP;
-	if (tail ? is_return(c) : vl_code_is_nop(c, 0, false) || is_inlined(l, c, was.target))
+	if (tail ? is_return(c) : vl_code_is_nop(c, 0, false))
 		return VL_TRUST_LEGAL;
+	if (!tail && function)
+		return is_function(l->t, trampoline_target(l, was.target), function) ?
+			       VL_TRUST_LEGAL :
+			       stray_call(l, c);
 	if (is.kind != (tail ? VL_INSN_JUMP : was.kind) || is.condition != was.condition)
 		return VL_TRUST_ILLEGAL;
 	is.target = vl_code_called(l->t, is.target);
@@ -184,7 +229,7 @@ static enum vl_trust_form static_call(const struct vl_trust_context *l,
 	/* All calls of a key lead to the same function as its trampoline. */
 	if (s->class != VL_TRUST_TRAMPOLINE && is.target != was.target &&
 	    !is_return_thunk(l->t, is.target) && trampoline_target(l, was.target) != is.target)
-		return VL_TRUST_ILLEGAL;
+		return stray_call(l, c);
 	return VL_TRUST_LEGAL;
 }
 

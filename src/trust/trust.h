@@ -151,7 +151,12 @@ enum vl_trust_kind {
 	 * what the kernel has attached.
 	 */
 	VL_TRUST_ATTACHED,
-	VL_TRUST_POKE, /* int3 at a site, as during a change by the kernel: read it again */
+	VL_TRUST_POKE, /* as during a change by the kernel, int3 for one: read it again */
+	/*
+	 * The guest's kernel holds the lock under which it changes all static calls of a key, and
+	 * this one is not as its trampoline. It can stay so for seconds, and in a paused guest.
+	 */
+	VL_TRUST_UPDATE,
 	/*
 	 * The jump is legal, and leads to calls of functions that others have attached: probes of a
 	 * tracepoint, BPF programs of cgroups. The trusted bytes are the image's, without them.

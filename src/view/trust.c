@@ -37,9 +37,16 @@ static const struct vl_column columns[] = {
 /* Most findings that are shown. A guest of another build would have hundreds of thousands. */
 #define FINDINGS_MAX 4096
 #define ATTACHED_MAX 1024
-/* How often a site that is being changed is read again, and the time between two reads. */
+/*
+ * How often a site that is being changed is read again, and the time between two reads, which
+ * doubles: some 0.5 s in all. The kernel changes a site in microseconds, but on a busy host it may
+ * not run for longer than that.
+ */
 #define AGAIN 20
 #define AGAIN_NS 1000000L
+#define AGAIN_MAX_NS 32000000L
+/* A guest that has counted more timer interrupts than these runs. A paused one counts none. */
+#define TICKS 8
 #define JUMP 0xe9
 #define INT3 0xcc
 
@@ -51,9 +58,11 @@ struct run {
 	struct vl_trust_finding *found;
 	size_t nr, cap;
 	uint64_t all;	    /* number of findings, without attachments */
-	uint64_t attached;  /* number of attachments */
+	uint64_t attached;  /* number of attachments, and of calls that are being changed */
 	size_t nr_attached; /* of these, those in found[] */
+	enum vl_trust_kind last; /* of these, the last one that is not in found[] */
 	bool full;
+	uint64_t began; /* ticks() at the first look */
 	/* The text that is compared. Thousands of its sites depend on other places in it. */
 	const unsigned char *text;
 	uint64_t text_va;
@@ -107,8 +116,9 @@ static void note(void *ctx, const struct vl_trust_finding *found)
 	if (f->kind == VL_TRUST_ATTACHED && !is_known(r, f))
 		f->kind = VL_TRUST_POKE;
 	/* A tracer of all functions has tens of thousands of attachments. */
-	if (f->kind == VL_TRUST_ATTACHED) {
+	if (f->kind == VL_TRUST_ATTACHED || f->kind == VL_TRUST_UPDATE) {
 		r->attached++;
+		r->last = f->kind;
 		if (r->nr_attached == ATTACHED_MAX)
 			return;
 		r->nr_attached++;
@@ -288,16 +298,29 @@ static bool has_poke(const struct run *r)
 	return false;
 }
 
+/* The guest's count of timer interrupts; 0: it is not known. */
+static uint64_t ticks(const struct run *r)
+{
+	uint64_t va = vl_trust_symbol(r->t, "jiffies_64"), n;
+
+	return va && vl_read(r->g->reader, &r->g->space, va, &n, sizeof(n)) == VL_READ_OK ? n : 0;
+}
+
 static struct vl_error *look(struct run *r)
 {
-	const struct timespec wait = { .tv_nsec = AGAIN_NS };
-	struct vl_error *err = compare_all(r);
+	struct timespec wait = { .tv_nsec = AGAIN_NS };
+	struct vl_error *err;
+
+	r->began = ticks(r);
+	err = compare_all(r);
 
 	/* With so many findings it is another kernel. Do not read them again. */
 	if (err || !vl_target_is_live(r->g->target) || r->all > FINDINGS_MAX)
 		return err;
 	for (unsigned i = 0; !err && r->nr && i < AGAIN && (!i || has_poke(r)); i++) {
 		nanosleep(&wait, NULL);
+		if (wait.tv_nsec < AGAIN_MAX_NS)
+			wait.tv_nsec *= 2;
 		err = compare_again(r);
 	}
 	return err;
@@ -305,21 +328,18 @@ static struct vl_error *look(struct run *r)
 
 /*
  * A branch out of the kernel that persists over all looks is a finding, not a transient state. An
- * int3 where the kernel is not changing its text is a finding, too.
+ * int3 is a finding, too, where the kernel is not changing its text, and where the guest runs: it
+ * does not stay in the middle of a change.
  */
 static void name_attachments(struct run *r)
 {
+	bool runs = has_poke(r) && ticks(r) - r->began > TICKS;
+
 	for (size_t i = 0; i < r->nr; i++)
 		if (r->found[i].kind == VL_TRUST_POKE &&
-		    (r->found[i].found[0] != INT3 || !vl_poke_lists(r->g->attach, r->found[i].va)))
+		    (runs || r->found[i].found[0] != INT3 ||
+		     !vl_poke_lists(r->g->attach, r->found[i].va)))
 			r->found[i].kind = VL_TRUST_CHANGED;
-}
-
-/* A dump can be of the middle of a change; a guest that runs does not stay there. */
-static bool is_marked(const struct run *r, const struct vl_trust_finding *f)
-{
-	return f->kind == VL_TRUST_CHANGED ||
-	       (f->kind == VL_TRUST_POKE && vl_target_is_live(r->g->target));
 }
 
 /* --- probes --- */
@@ -438,7 +458,7 @@ static bool has_finding(const struct run *r, const struct vl_trust *t)
 
 	va = vl_trust_text(t, &len);
 	for (size_t i = 0; i < r->nr; i++)
-		if (is_marked(r, &r->found[i]) && r->found[i].va - va < len)
+		if (r->found[i].kind == VL_TRUST_CHANGED && r->found[i].va - va < len)
 			return true;
 	return false;
 }
@@ -500,12 +520,12 @@ static void show(struct vl_table *t, const struct run *r)
 			show_place(t, TR_TO, r, f->target);
 		vl_table_uint(t, TR_BYTES, f->len);
 		vl_table_str(t, TR_LEGAL, vl_trust_class_expects(f->class));
-		t->nr_marked += is_marked(r, f);
+		t->nr_marked += f->kind == VL_TRUST_CHANGED;
 	}
 	if (r->attached == r->nr_attached)
 		return;
 	vl_table_row(t);
-	vl_table_str(t, TR_STATE, vl_trust_kind_name(VL_TRUST_ATTACHED));
+	vl_table_str(t, TR_STATE, vl_trust_kind_name(r->last));
 	vl_table_printf(t, TR_FOUND, "%lu more", (unsigned long)(r->attached - r->nr_attached));
 }
 

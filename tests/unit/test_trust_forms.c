@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Legal forms that no kernel of the tests has: kCFI and FineIBT, returns as clang makes them, the
- * counting of calls, and switches. The image has the tables of a kernel, and code as clang and the
+ * counting of calls, switches, and static calls while they are changed. The image has the tables of a kernel, and code as clang and the
  * kernel make it.
  */
 #include <stdlib.h>
@@ -33,12 +33,17 @@ enum {
 	DIRECT = 0xa00,
 	G = 0xb10,
 	K = 0xc10,
+	TRAMPOLINE = 0xd00,
+	STATIC_CALL = 0xd20,
+	STATIC_JUMP = 0xd40,
+	RETURN_0 = 0xd60,
 	CFI_SITES = 0x2000,
 	RETPOLINES = 0x2010,
 	RETURNS = 0x2020,
 	CALLS = 0x2030,
 	LABELS = 0x2040,
 	SEALED = 0x2060,
+	STATIC_CALLS = 0x2080,
 	PREAMBLE = 0x3000,
 	CALLER_CODE = 0x3040,
 	PARANOID = 0x3080,
@@ -46,8 +51,10 @@ enum {
 	SEED_AT = 0x3800,
 	POINT = 0x3900,
 	OTHER_KEY = 0x3980,
+	MUTEX = 0x3a00,
 };
 
+/* In ascending order. */
 static const struct {
 	uint64_t at;
 	const char *name;
@@ -60,8 +67,12 @@ static const struct {
 	{ RETURN_THUNK, "__x86_return_thunk" },
 	{ G, "g" },
 	{ K, "k" },
+	{ TRAMPOLINE, "__SCT__key" },
+	{ RETURN_0, "__static_call_return0" },
 	{ LABELS, "__start___jump_table" },
 	{ LABELS + 32, "__stop___jump_table" },
+	{ STATIC_CALLS, "__start_static_call_sites" },
+	{ STATIC_CALLS + 16, "__stop_static_call_sites" },
 	{ PREAMBLE, "fineibt_preamble_start" },
 	{ PREAMBLE + 16, "fineibt_preamble_end" },
 	{ CALLER_CODE, "fineibt_caller_start" },
@@ -73,6 +84,7 @@ static const struct {
 	{ SEED_AT, "cfi_seed" },
 	{ POINT, "__tracepoint_sched_switch" },
 	{ OTHER_KEY, "some_key" },
+	{ MUTEX, "static_call_mutex" },
 };
 
 /* arch/x86/kernel/alternative.c of 6.12, but for the last one (6.15) */
@@ -176,6 +188,12 @@ static void make_image(void)
 	lead(RETURNS, RETURN);
 	lead(CALLS, DIRECT);
 	lead(SEALED, G);
+	branch(image, TRAMPOLINE, 0xe9, F);
+	memcpy(image + TRAMPOLINE + 5, "\x0f\xb9\xcc", 3);
+	branch(image, STATIC_CALL, 0xe8, TRAMPOLINE);
+	branch(image, STATIC_JUMP, 0xe9, TRAMPOLINE);
+	lead(STATIC_CALLS, STATIC_CALL);
+	lead(STATIC_CALLS + 8, STATIC_JUMP);
 	make_label(LABELS, LABEL, POINT + 8);
 	make_label(LABELS + 16, OTHER_LABEL, OTHER_KEY);
 	memcpy(image + PREAMBLE, preamble, 16);
@@ -216,12 +234,17 @@ static void found(void *ctx, const struct vl_trust_finding *f)
 	n->last = *f;
 }
 
+/* Changes byte @at of the guest when the mutex is read; 0: none. */
+static size_t changes_at;
+
 static bool read_guest(void *ctx, uint64_t va, void *buf, size_t len)
 {
 	(void)ctx;
 	if (va - VA >= LEN || len > LEN - (va - VA))
 		return false;
 	memcpy(buf, guest + (va - VA), len);
+	if (va == VA + MUTEX && changes_at)
+		guest[changes_at] ^= 0x10;
 	return true;
 }
 
@@ -383,6 +406,47 @@ static void test_sealed(void)
 	ok(is_found(VL_TRUST_PADDING, K - 16), "nor of a function that is called by pointers");
 }
 
+static bool is_kind(enum vl_trust_kind kind, size_t at)
+{
+	const struct found f = check();
+
+	return f.nr == 1 && f.last.kind == kind && f.last.class == VL_TRUST_STATIC_CALL &&
+	       f.last.va == VA + at && !memcmp(out + at, image + at, 5);
+}
+
+/* All calls of a key lead where its trampoline leads, but for the time in which they are changed. */
+static void test_static_calls(void)
+{
+	start(0);
+	branch(guest, STATIC_CALL, 0xe8, F);
+	branch(guest, STATIC_JUMP, 0xe9, F);
+	ok(is_clean(), "direct calls of the trampoline's function are legal");
+	branch(guest, TRAMPOLINE, 0xe9, H);
+	ok(check().nr == 2, "and not if it leads elsewhere");
+	branch(guest, STATIC_CALL, 0xe8, H);
+	ok(is_kind(VL_TRUST_CHANGED, STATIC_JUMP), "nor if one of them does not");
+	guest[MUTEX] = 1;
+	ok(is_kind(VL_TRUST_UPDATE, STATIC_JUMP), "the guest's kernel is changing the calls");
+	memcpy(guest + TRAMPOLINE, "\xc3\xcc\xcc\xcc\xcc", 5);
+	memcpy(guest + STATIC_JUMP, "\xc3\xcc\xcc\xcc\xcc", 5);
+	ok(is_kind(VL_TRUST_UPDATE, STATIC_CALL), "to no function");
+	memcpy(guest + STATIC_CALL, "\x2e\x2e\x2e\x31\xc0", 5);
+	ok(is_kind(VL_TRUST_UPDATE, STATIC_CALL), "and from one that returns 0");
+	branch(guest, TRAMPOLINE, 0xe9, RETURN_0);
+	ok(is_clean(), "this one");
+	branch(guest, STATIC_CALL, 0xe8, H + 1);
+	ok(is_kind(VL_TRUST_CHANGED, STATIC_CALL), "it does not lead into a function");
+	start(0);
+	branch(guest, STATIC_CALL, 0xe8, H);
+	guest[MUTEX + 16] ^= 1;
+	ok(is_kind(VL_TRUST_UPDATE, STATIC_CALL), "somebody waits for the lock");
+	guest[MUTEX + 16] ^= 1;
+	ok(is_kind(VL_TRUST_CHANGED, STATIC_CALL), "nobody holds it");
+	changes_at = STATIC_CALL + 1;
+	ok(check().last.kind == VL_TRUST_POKE, "the call was changed since it was read");
+	changes_at = 0;
+}
+
 static void test_others(void)
 {
 	start(0);
@@ -424,6 +488,7 @@ int main(void)
 	ok(!vl_trust_tables(&trust), "the tables of the image are read");
 	test_kcfi();
 	test_fineibt();
+	test_static_calls();
 	test_others();
 	test_sealed();
 	free(trust.by_name);
