@@ -70,9 +70,13 @@ static void keep(struct vl_trusted *t, const struct vl_trust_finding *f)
 	for (size_t i = 0; i < t->nr_found; i++)
 		if (t->found[i].va == f->va && t->found[i].len == f->len)
 			return;
+	/* A page can be compared again: what is not kept would count twice. */
+	if (t->nr_found == VL_TRUSTED_FINDINGS_MAX) {
+		t->nr_all += t->whole;
+		return;
+	}
 	t->nr_all++;
-	if (t->nr_found < VL_TRUSTED_FINDINGS_MAX &&
-	    vl_grow(t->found, t->cap_found, t->nr_found, 16))
+	if (vl_grow(t->found, t->cap_found, t->nr_found, 16))
 		t->found[t->nr_found++] = *f;
 }
 
@@ -109,11 +113,8 @@ void vl_trusted_keep_attached(struct vl_trusted *t, const struct vl_trust_findin
 
 	if (at < t->nr_kept && t->attached[at].va == f->va)
 		return;
-	/*
-	 * A page can be compared again. Once findings were dropped, its findings would count twice.
-	 */
 	if (t->nr_kept == VL_TRUSTED_ATTACHED_MAX && !make_room(t, f, &at)) {
-		t->nr_attached += t->pages != NULL;
+		t->nr_attached += t->whole;
 		return;
 	}
 	if (!vl_grow(t->attached, t->cap_attached, t->nr_kept, 16))

@@ -170,12 +170,14 @@ struct vl_error *vl_trusted_take_text(struct vl_attach *a, struct vl_trusted *t)
 	if (!buf || !clocks)
 		return vl_error_nomem();
 	begin(t);
+	t->whole = true;
 	err = compare_text(t, buf, clocks, &same);
 	if (!err && !same) {
 		t->marked = false;
 		begin(t);
 		err = compare_text(t, buf, clocks, &same);
 	}
+	t->whole = false;
 	if (err)
 		return err;
 	t->marks_new |= t->marks && !t->marked;

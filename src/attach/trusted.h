@@ -56,12 +56,14 @@ struct vl_trusted {
 	size_t nr_kept, cap_attached;
 	struct vl_trusted_slot slots[VL_TRUSTED_SLOTS];
 	size_t nr_slots;
-	uint64_t nr_all;      /* findings, with those that are not kept */
+	/* Findings, also those not kept, which count once: when the whole text is compared. */
+	uint64_t nr_all;
 	uint64_t nr_attached; /* sites at which something is attached, also those not kept */
 	uint64_t nr_pages;    /* compared so far; a page of a new snapshot counts again */
 	int64_t rechecked_ns; /* vl_trusted_recheck() was called, by the host's CLOCK_MONOTONIC */
 	bool current;	      /* the whole text was compared since the last snapshot */
 	struct vl_trusted_pages *pages; /* of the text, that were read just now */
+	bool whole;			/* the whole text is compared, each page once */
 	bool outside;			/* a judgement has read memory that is not in the text */
 	/* The memory of the guest's modules, by address (trusted-modules.c); NULL: not read yet. */
 	struct vl_trusted_range *ranges;
