@@ -76,7 +76,7 @@ static const char *adjust(const struct vl_layout *known, const char *pattern, in
 {
 	while (pattern[1] == '{') {
 		const char *what = pattern + 2;
-		size_t n = strcspn(what, "}"), sign = strspn(what, "+-!/");
+		size_t n = strcspn(what, "}"), sign = strspn(what, "+-!/*");
 		int32_t field = known_field(known, what + sign, n - sign);
 
 		if (*what == '/') {
@@ -85,6 +85,8 @@ static const char *adjust(const struct vl_layout *known, const char *pattern, in
 			*ret /= 8;
 		} else if (*what == '-' && n == 1) {
 			*ret = -*ret;
+		} else if (*what == '*') {
+			*ret *= 2;
 		} else if (field == VL_NO_FIELD || (*what == '!' && field == *ret)) {
 			return NULL;
 		} else if (*what == '+') {
@@ -277,6 +279,14 @@ static bool conclude(struct derivation *d)
 	/* enum node_stat_item has the order of enum lru_list, include/linux/mmzone.h. */
 	d->said[VL_F_NODE_ACTIVE_FILE] = d->said[VL_F_NODE_INACTIVE_FILE];
 	d->next[VL_F_NODE_ACTIVE_FILE] = d->next[VL_F_NODE_INACTIVE_FILE] + 1;
+	/* enum psi_states, include/linux/psi_types.h: full is the one behind some. */
+	d->said[VL_F_PSI_IO_FULL] = d->said[VL_F_PSI_IO_SOME];
+	d->next[VL_F_PSI_IO_FULL] = d->next[VL_F_PSI_IO_SOME] + 1;
+	d->said[VL_F_PSI_MEM_FULL] = d->said[VL_F_PSI_MEM_SOME];
+	d->next[VL_F_PSI_MEM_FULL] = d->next[VL_F_PSI_MEM_SOME] + 1;
+	/* "kernfs: Use RCU to access kernfs_node::parent" (6.15): a kernel has one of the two. */
+	if (d->said[VL_F_KN_PARENT_RCU] == SAID_ONE)
+		d->said[VL_F_KN_PARENT] = SAID_NOTHING;
 	for (int i = 0; i < VL_NR_DERIVED; i++) {
 		int32_t *at = i < VL_NR_FIELDS ? &d->known.offset[i] : &d->known.timekeeper;
 		int32_t was = *at;

@@ -21,8 +21,8 @@ struct vl_witness {
 	 *	#	the field's offset: "+N", "-N", or nothing for 0
 	 *	#{NAME}	the same and another field's, which is subtracted; {+NAME} is added,
 	 *		{-NAME} is what the number is subtracted from, {-} changes its sign, {/}
-	 *		divides it by 8, and {!NAME} is an offset that it must not be. They can
-	 *		follow each hole, one after the other.
+	 *		divides it by 8, {*} doubles it, and {!NAME} is an offset that it must not
+	 *		be. They can follow each hole, one after the other.
 	 *	!	as #, but not 0
 	 *	$	a number without a sign: the step of an array, a size that a call has
 	 *	~	the same, of a shift: 2 to the power of it

@@ -265,6 +265,8 @@ static void test_numbers(void)
 	ok(vl_derive_match(&known, "L8[a0#{-TASK_PID}]", "L8[a0-8]", &n) && n == 48,
 	   "the number is subtracted from a field");
 	ok(vl_derive_match(&known, "ret a0#{-}", "ret a0-128", &n) && n == 128, "another sign");
+	ok(vl_derive_match(&known, "call f(a0,${*},a2,*)", "call f(a0,3,a2,a3)", &n) && n == 6,
+	   "one doubled");
 	ok(vl_derive_match(&known, "L8[&x#{/}]", "L8[&x+152]", &n) && n == 19 &&
 		   !vl_derive_match(&known, "L8[&x#{/}]", "L8[&x+153]", &n),
 	   "a division that leaves nothing");
