@@ -321,6 +321,15 @@ static struct vl_error *no_linux(const char *why)
 		"only x86-64 Linux guests that have booted are understood");
 }
 
+/* The kernel protects its code just before its first program runs (mark_rodata_ro()). */
+static struct vl_error *no_symbols_yet(const struct vl_target *t)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_BOOTING, "the guest's kernel is booting: it does not "
+							  "protect its code yet, and no table of its "
+							  "symbols is found"),
+			     "%s", vl_target_wait_hint(t));
+}
+
 static struct vl_error *no_symbols(const struct vl_image *img)
 {
 	if (!vl_image_banner(img, 0))
@@ -477,10 +486,10 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 		found = !vl_late(deadline);
 	}
 	if (!found) {
-		err = no_symbols(img);
+		err = kinds & VARIABLES ? no_symbols_yet(t) : no_symbols(img);
 		vl_image_destroy(img);
 		/* The kernel was found without them: another try finds no more. */
-		if (mapped >= IMAGE_LEAST && !vl_late(deadline))
+		if (err->code == VL_ERR_FAULT && mapped >= IMAGE_LEAST && !vl_late(deadline))
 			err->code = VL_ERR_KERNEL;
 		return err;
 	}
