@@ -317,6 +317,20 @@ ended() {
 	done
 }
 
+@test "a guest that the user may not look into is denied, not gone" {
+	need_guest g61
+	local user=(setpriv --reuid 54321 --regid 54321 --clear-groups env -i "PATH=$PATH" "VLENS_RUN_DIR=/tmp/vlens-none"
+		"VLENS_CACHE_DIR=/tmp/vlens-none")
+	"${user[@]}" test -x "$VLENS_BUILD/vlens" || skip "other users cannot enter the build's folder"
+	run --separate-stderr "${user[@]}" vlens export --once "$(guest g61)"
+	[[ $stderr == *"no permission"* ]] || { show_run; false; }
+	assert_same 1 "$(grep -c '^vlens_guest_state{.*state="denied"} 1$' <<<"$output")"
+	assert_same 1 "$(grep -c '^vlens_guest_state{.*} 1$' <<<"$output")"
+	# One that is not there is gone.
+	run --separate-stderr vlens export --once qmp:/nowhere/qmp.sock
+	assert_same 1 "$(grep -c '^vlens_guest_state{.*state="gone"} 1$' <<<"$output")"
+}
+
 @test "many scrapes at once, a guest that dies, and no process that outlives the exporter" {
 	local children signal status
 	need_guest victim

@@ -15,7 +15,7 @@
 #define RETRY_MOST (60 * VL_NSEC_PER_SEC)
 
 static const char *const states[] = { "running", "paused", "stopped", "booting", "firmware",
-				      "crashed", "dump",   "gone",    "unknown" };
+				      "crashed", "dump",   "gone",    "denied",	 "unknown" };
 
 static const char *known_state(const char *word)
 {
@@ -64,6 +64,8 @@ static void forget(struct export_guest *g)
 /* The state of a guest that could not be opened. */
 static const char *state_of_error(const struct vl_error *err)
 {
+	if (err->os_errno == EACCES || err->os_errno == EPERM)
+		return "denied";
 	switch (err->code) {
 	case VL_ERR_TARGET:
 		return "gone";
@@ -82,6 +84,8 @@ static struct vl_error *copy(const struct vl_error *err)
 {
 	struct vl_error *same = vl_error_new(err->code, "%s", err->message);
 
+	if (same->code != VL_ERR_NOMEM)
+		same->os_errno = err->os_errno;
 	return err->hint ? vl_error_hint(same, "%s", err->hint) : same;
 }
 

@@ -17,6 +17,7 @@
 #include "../base/sha256.h"
 #include "file.h"
 #include "pages.h"
+#include "proc.h"
 #include "vmware.h"
 
 /* For formats that can be read where they are cut short. */
@@ -421,8 +422,9 @@ static struct vl_error *cannot_open(int err)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no such file"),
 				     "a name with a '/' is the path of a memory dump");
 	if (err == EACCES || err == EPERM)
-		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no permission to read it"),
-				     "run as root");
+		return vl_error_hint(
+			vl_denied(vl_error_new(VL_ERR_TARGET, "no permission to read it")),
+			"run as root");
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "cannot open it: %s", strerror(err)),
 			     "a name with a '/' is the path of a memory dump");
 }

@@ -12,12 +12,30 @@
 #include "proc.h"
 #include "qemu_args.h"
 
+static bool is_denied(virErrorPtr e)
+{
+	switch (e ? e->code : VIR_ERR_OK) {
+	case VIR_ERR_AUTH_FAILED:
+	case VIR_ERR_AUTH_CANCELLED:
+	case VIR_ERR_AUTH_UNAVAILABLE:
+	case VIR_ERR_ACCESS_DENIED:
+		return true;
+	case VIR_ERR_SYSTEM_ERROR:
+		/* For this code, int1 is errno. */
+		return e->int1 == EACCES || e->int1 == EPERM;
+	default:
+		return false;
+	}
+}
+
 struct vl_error *vl_domain_error(const struct vl_domain *d, const char *what)
 {
+	struct vl_error *err;
 	virErrorPtr e = d->vir.GetLastError();
 	const char *text = e && e->message ? e->message : "unknown error";
 
-	return vl_error_new(VL_ERR_TARGET, "%s: %.*s", what, (int)strcspn(text, "\n"), text);
+	err = vl_error_new(VL_ERR_TARGET, "%s: %.*s", what, (int)strcspn(text, "\n"), text);
+	return is_denied(d->vir.GetLastError()) ? vl_denied(err) : err;
 }
 
 struct vl_error *vl_domain_hinted(struct vl_error *err)

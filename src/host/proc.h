@@ -3,6 +3,7 @@
 #ifndef VLENS_HOST_PROC_H
 #define VLENS_HOST_PROC_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -79,6 +80,15 @@ int vl_proc_all_stopped(pid_t pid);
 
 /* Is a stop of @pid under way? On a busy host some time passes until all threads have stopped. */
 bool vl_proc_is_stopping(pid_t pid);
+
+/* @err is about a permission that the user lacks: its os_errno says so. Returns @err. */
+static inline __attribute__((returns_nonnull)) struct vl_error *vl_denied(struct vl_error *err)
+{
+	/* The object for no memory is shared. */
+	if (err->code != VL_ERR_NOMEM)
+		err->os_errno = EACCES;
+	return err;
+}
 
 /* The error for a process that cannot be read, by errno @err. */
 struct vl_error *vl_proc_denied(pid_t pid, int err) __attribute__((returns_nonnull));
