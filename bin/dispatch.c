@@ -62,15 +62,18 @@ static void report_misplaced(const struct session *s)
 	}
 }
 
-/* The process of --as. False: there is none; reported. */
-static bool find_place(struct request *r)
+/* The processes of --as and --netns. False: there is none; reported. */
+static bool find_places(struct request *r)
 {
 	_cleanup_error_ struct vl_error *err = NULL;
 
-	if (!r->as_place)
+	if (!r->as_place && !r->netns_place)
 		return true;
 	use_locale();
-	err = place_find(r, r->spec, r->as_place, &r->as);
+	if (r->as_place)
+		err = place_find(r, r->spec, r->as_place, false, &r->as);
+	if (!err && r->netns_place)
+		err = place_find(r, r->spec, r->netns_place, true, &r->netns);
 	if (err)
 		error_report(r->applet->name, r->spec, err);
 	return !err;
@@ -83,7 +86,7 @@ static int run_guest(struct request *r)
 	struct session s = { .applet = a, .request = r };
 	int status;
 
-	if (!find_place(r))
+	if (!find_places(r))
 		return STATUS_GUEST;
 	s.options = request_guest_options(r);
 	s.options.label = label_of(&s);

@@ -32,6 +32,9 @@ void keep_command(const struct session *s, struct keep_command *ret)
 	snprintf(number, sizeof(number), "%d", (int)g->as);
 	if (g->as)
 		add(ret, &nr, &used, OPT_AS, number);
+	snprintf(number, sizeof(number), "%d", (int)g->netns);
+	if (g->netns)
+		add(ret, &nr, &used, OPT_NETNS, number);
 	if (g->executor)
 		add(ret, &nr, &used, OPT_ENGINE, engine_name(g->executor));
 	if (g->trusted)

@@ -163,6 +163,8 @@ const struct option_row option_rows[] = {
 
 	{ "as", OPT_AS, "PROCESS", MIRRORED,
 	  "see what this process or container of the guest sees (default: 1)", NULL },
+	{ "netns", OPT_NETNS, "PLACE", MIRRORED,
+	  "but the network of this container, process or namespace", NULL },
 	{ "pause", OPT_PAUSE, "HOW", MIRRORED,
 	  "pause the guest by: auto (default), freeze, suspend, none", &pause_mode },
 	{ "pause", OPT_PAUSE, "HOW", PAUSES,

@@ -41,6 +41,7 @@ enum scope {
 enum {
 	OPT_ENGINE = 0x100,
 	OPT_AS,
+	OPT_NETNS,
 	OPT_KERNEL,
 	OPT_SNAPSHOT,
 	OPT_PARTIAL,

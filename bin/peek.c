@@ -119,7 +119,7 @@ static void look(void *ctx, struct view_job *job)
 	r->out = p->many ? open_memstream(&r->text, &r->len) : stdout;
 	job->err = r->out ? NULL : vl_error_nomem();
 	if (!job->err && p->request->as_place)
-		job->err = place_find(p->request, job->spec, p->request->as_place, &as);
+		job->err = place_find(p->request, job->spec, p->request->as_place, false, &as);
 	if (!job->err)
 		job->err = vl_guest_open(job->spec, &go, &g);
 	if (!job->err)

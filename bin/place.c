@@ -91,14 +91,15 @@ static struct vl_error *find_container(const struct vl_table *t, const char *wor
 			     "see 'vps --containers' for those it has");
 }
 
-static struct vl_error *find_namespace(const struct vl_table *t, uint32_t number, size_t *row_ret)
+static struct vl_error *find_namespace(const struct vl_table *t, uint32_t number, bool net_only,
+				       size_t *row_ret)
 {
 	bool found = false;
 
 	for (size_t i = 0; i < t->nr_rows; i++) {
 		const struct vl_cell *net = cell(t, i, "NETNS"), *mnt = cell(t, i, "MNTNS");
 		bool is = (net->kind == VL_CELL_UINT && net->u == number) ||
-			  (mnt->kind == VL_CELL_UINT && mnt->u == number);
+			  (!net_only && mnt->kind == VL_CELL_UINT && mnt->u == number);
 
 		/* The list of processes is in the order in which they started. */
 		if (is && !found)
@@ -107,11 +108,10 @@ static struct vl_error *find_namespace(const struct vl_table *t, uint32_t number
 	}
 	if (found)
 		return NULL;
-	return vl_error_hint(vl_error_new(VL_ERR_ARG,
-					  "no process of the guest is in network or mount "
-					  "namespace %u",
-					  number),
-			     "see 'vpslist -o pid,netns,mntns' for those it has");
+	return vl_error_hint(
+		vl_error_new(VL_ERR_ARG, "no process of the guest is in network %snamespace %u",
+			     net_only ? "" : "or mount ", number),
+		"see 'vpslist -o pid,%s' for those it has", net_only ? "netns" : "netns,mntns");
 }
 
 static struct vl_error *look(const struct request *r, const char *spec, const struct vl_scan *scan,
@@ -129,7 +129,7 @@ static struct vl_error *look(const struct request *r, const char *spec, const st
 	return err;
 }
 
-struct vl_error *place_find(const struct request *r, const char *spec, const char *word,
+struct vl_error *place_find(const struct request *r, const char *spec, const char *word, bool net,
 			    pid_t *pid_ret)
 {
 	uint32_t number;
@@ -149,7 +149,7 @@ struct vl_error *place_find(const struct request *r, const char *spec, const cha
 	err = look(r, spec, scan, &t);
 	if (!err)
 		err = kind == PLACE_CONTAINER ? find_container(&t, word, &row) :
-						find_namespace(&t, number, &row);
+						find_namespace(&t, number, net, &row);
 	pid = cell(&t, row, "PID");
 	if (!err && (pid->kind != VL_CELL_INT || pid->i < 1 || pid->i > PID_LIMIT))
 		err = vl_error_new(VL_ERR_KERNEL, "the guest's '%s' has no process", word);

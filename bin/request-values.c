@@ -80,13 +80,13 @@ static bool take_reader(struct request *r, const char *arg)
 	return i >= 0;
 }
 
-static bool take_as(struct request *r, const char *arg)
+static bool take_place(struct request *r, const char *arg, pid_t *pid_ret, const char **place_ret)
 {
 	uint32_t pid;
 	enum place_kind kind = place_kind(arg, &pid);
 
-	r->as = kind == PLACE_PID ? (pid_t)pid : 0;
-	r->as_place = kind == PLACE_PID ? NULL : arg;
+	*pid_ret = kind == PLACE_PID ? (pid_t)pid : 0;
+	*place_ret = kind == PLACE_PID ? NULL : arg;
 	return kind != PLACE_BAD ||
 	       wrong(r, "'%s' is not the id of a process, a container or a namespace", arg);
 }
@@ -236,7 +236,9 @@ bool request_option(struct request *r, void *ctx, int key, char *arg)
 	case OPT_ENGINE:
 		return r->raw ? take_reader(r, arg) : take_executor(r, arg);
 	case OPT_AS:
-		return take_as(r, arg);
+		return take_place(r, arg, &r->as, &r->as_place);
+	case OPT_NETNS:
+		return take_place(r, arg, &r->netns, &r->netns_place);
 	case OPT_PAUSE:
 		choice = request_choice(r, key, arg);
 		r->scan.target.pause = (enum vl_pause_mode)choice;

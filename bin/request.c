@@ -362,6 +362,7 @@ struct vl_guest_options request_guest_options(const struct request *r)
 		.target = r->scan.target,
 		.engine = r->scan.engine,
 		.as = r->as,
+		.netns = r->netns,
 		.executor = r->executor,
 		.trusted = r->trusted,
 		.unverified = r->unverified,

@@ -38,7 +38,9 @@ struct request {
 	struct vl_scan_options scan; /* the guest's place, its pauses, the engine */
 	enum vl_executor executor;
 	pid_t as;
+	pid_t netns;	      /* in the network namespace of this process */
 	const char *as_place; /* NULL: `as` has it; else place_find() does */
+	const char *netns_place;
 	bool all, json, stats, diff, containers, quiet;
 	/*
 	 * It is an error if an answer may be of several moments, or if a part could not be checked.

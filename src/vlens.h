@@ -63,7 +63,8 @@ struct vl_guest_options {
 	 * the guest's memory.
 	 */
 	bool anew;
-	pid_t as; /* make calls as this task of the guest; 0: PID 1 */
+	pid_t as;    /* make calls as this task of the guest; 0: PID 1 */
+	pid_t netns; /* but in the network namespace of this one; 0: in its own */
 	/*
 	 * The name of the working set, in one word (the program's name). The pages that a live
 	 * guest's answers touch are remembered under it. The next run copies them ahead, and

@@ -383,3 +383,31 @@ same_program() {
 	need_guest g61
 	[[ $(VLENS_CACHE_DIR=/proc/nowhere vuname "$(guest g61)" -n) == g61 ]]
 }
+
+@test "--netns: the network of another process, and all else as it was" {
+	need_guest g61
+	local g pid net place
+	g=$(guest g61)
+	pid=$(in_guest g61 'setsid unshare -n sleep 5555.5 >/dev/null 2>&1 </dev/null &
+		sleep 1; pgrep -f "^sleep 5555.5" || pidof -s sleep' | head -n 1)
+	net=$(in_guest g61 "readlink /proc/$pid/ns/net" | tr -dc 0-9)
+	[[ -n $net && $net != "$(in_guest g61 'readlink /proc/1/ns/net' | tr -dc 0-9)" ]] || fail "pid $pid, net $net"
+	for place in "$pid" "$net"; do
+		assert_same "$(in_guest g61 "ip -o link show dev lo | cut -d: -f1,2; wc -l </proc/$pid/net/dev" | tail -n 1)" \
+			"$(vexec --netns="$place" "$g" cat /proc/net/dev | wc -l)"
+		assert_same 1 "$(vip --netns="$place" "$g" -o link | wc -l)"
+		assert_same "lo" "$(vifconfig --netns="$place" "$g" -a -s | awk 'NR > 1 { print $1 }')"
+	done
+	# Not so without it, also by a keeper that is there already.
+	[[ $(vip "$g" -o link | wc -l) -gt 1 ]]
+	# The processes and the identity are still those of process 1.
+	assert_same "$(vps "$g" -p "$pid" -o pid,args)" "$(vps --netns="$net" "$g" -p "$pid" -o pid,args)"
+	assert_same 1 "$(vexec --netns="$net" "$g" readlink /proc/self)"
+	run --separate-stderr vip --netns=4026539999 "$g" link
+	assert_refused vip "$g" "in network namespace 4026539999"
+	run --separate-stderr vip --netns=nobody "$g" link
+	assert_refused vip "$g" "the guest has no container 'nobody'"
+	run --separate-stderr vip --netns=999999 "$g" link
+	assert_refused vip "$g" "no process 999999"
+	in_guest g61 "kill $pid"
+}

@@ -156,6 +156,13 @@ namespace() { in_guest server "readlink /proc/\$(head -n 1 /sys/fs/cgroup/$1/cgr
 	for word in db "$net"; do assert_same dbhost "$(vuname --as="$word" "$g" -n)"; done
 	for word in 3f2 "$ID" web; do assert_same web "$(vuname --as="$word" "$g" -n)"; done
 	[[ $(vip --as=web "$g" -o link | wc -l) -eq 1 && $(vip "$g" -o link | wc -l) -gt 1 ]]
+	# Only its network, with all else of the guest's own.
+	for word in db "$net"; do
+		assert_same 1 "$(vip --netns="$word" "$g" -o link | wc -l)"
+		assert_same "$(vuname "$g" -n)" "$(vuname --netns="$word" "$g" -n)"
+		assert_same "$(in_guest server "nsenter -t \$(head -n 1 /sys/fs/cgroup/lxc.payload.db/cgroup.procs) -n ss -Htln | wc -l")" \
+			"$(vss --netns="$word" "$g" -Htln | wc -l)"
+	done
 	# All processes that share a mount namespace with the first one.
 	assert_same "$(in_guest server 'readlink /proc/1/ns/mnt' | tr -dc 0-9)" \
 		"$(vpslist --no-headers -o mntns --sort pid "$g" | head -n 1 | tr -d ' ')"

@@ -51,6 +51,7 @@ struct vl_error *vl_epoch_clone(struct vl_guest *g)
 		.executor = g->executor,
 		.cpu = s->cpu,
 		.as = g->as,
+		.netns = g->netns,
 		.budget_ns = s->budget_ns,
 		.kept = g->code,
 		.kept_size = g->code_size,

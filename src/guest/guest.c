@@ -112,6 +112,7 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	g->sys.ops = &vl_broker_ops;
 	g->sys.own_files = 1;
 	g->as = opts->as;
+	g->netns = opts->netns;
 	g->uses = opts->uses ? opts->uses : VL_GUEST_ASK;
 	g->engine = opts->engine;
 	g->explain = opts->explain;

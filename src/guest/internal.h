@@ -85,7 +85,7 @@ struct vl_guest {
 	/* --- options --- */
 
 	unsigned uses; /* enum vl_guest_use */
-	pid_t as;
+	pid_t as, netns;
 	bool pauses;  /* the guest may be paused */
 	bool may_run; /* a copy may be made while it runs */
 	enum vl_executor executor;

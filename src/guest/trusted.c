@@ -319,6 +319,7 @@ struct vl_error *vl_session_own(struct vl_guest *g)
 	own->raw.target = g->raw.target;
 	own->uses = VL_GUEST_ASK;
 	own->as = g->as;
+	own->netns = g->netns;
 	own->pauses = g->pauses;
 	own->may_run = g->may_run;
 	own->executor = g->executor;

@@ -185,9 +185,9 @@ char *vl_keep_key(const struct vl_keep_options *k)
 	if (vl_spec_is_relative(k->spec))
 		cwd = getcwd(NULL, 0);
 	trusted_of(k, trusted, sizeof(trusted));
-	if (asprintf(&key, "%s\n%s\n%s\n%s\n%d\n%d\n%s\n%s", k->spec, uri, env ? env : "",
-		     cache ? cache : "", (int)k->guest.as, (int)k->guest.executor, cwd ? cwd : "",
-		     trusted) < 0)
+	if (asprintf(&key, "%s\n%s\n%s\n%s\n%d\n%d\n%d\n%s\n%s", k->spec, uri, env ? env : "",
+		     cache ? cache : "", (int)k->guest.as, (int)k->guest.netns,
+		     (int)k->guest.executor, cwd ? cwd : "", trusted) < 0)
 		return NULL;
 	return key;
 }

@@ -317,6 +317,8 @@ struct vl_error *vl_clone_make(const struct vl_clone_start *start, struct vl_clo
 	(*c)->budget_ns = start->budget_ns;
 	(*c)->live = start->live;
 	err = vl_clone_become(*c, start->as, &memo->task);
+	if (!err && start->netns)
+		err = vl_clone_join_network(*c, start->netns);
 	if (err)
 		return err;
 	if (fresh)

@@ -113,6 +113,7 @@ struct vl_clone_start {
 	enum vl_executor executor;
 	unsigned cpu;	    /* the CPU that it stands in for */
 	pid_t as;	    /* make calls under this task; 0: PID 1 */
+	pid_t netns;	    /* in the network namespace of this one; 0: in its own */
 	uint64_t budget_ns; /* of one call */
 	bool live;	    /* the guest runs: its clock is read past the snapshot */
 	const void *kept;   /* translations of an earlier process; NULL: none */
@@ -259,6 +260,11 @@ void vl_clone_touch_time(struct vl_clone *c);
  * (0: not known), and is updated.
  */
 struct vl_error *vl_clone_become(struct vl_clone *c, pid_t as, uint64_t *task);
+/*
+ * After that: be in the network namespace of the task with pid @netns. In the clone's memory the
+ * real task is so, too, as /proc/net is answered for that one.
+ */
+struct vl_error *vl_clone_join_network(struct vl_clone *c, pid_t netns);
 
 /* Ask the guest's kernel for the ids that calls are made with. */
 struct vl_error *vl_clone_ask_self(struct vl_clone *c, struct vl_identity *ret);

@@ -74,6 +74,9 @@ static uint64_t percpu_field(const struct vl_clone *c, const char *symbol, enum 
 /* No kernel's task_struct has more bytes; most have up to 10,000. */
 #define TASK_MAX 16384
 
+/* struct nsproxy, include/linux/nsproxy.h, has up to ten pointers and a count. */
+#define NSPROXY_ROOM 128
+
 /* False when it is not known where the kernel keeps the current task. */
 static bool copy_task(struct vl_clone *c, uint64_t task)
 {
@@ -92,7 +95,7 @@ static bool copy_task(struct vl_clone *c, uint64_t task)
 	       vl_has(l, VL_F_SIZE_TASK)	    ? (size_t)l->offset[VL_F_SIZE_TASK] :
 						      0;
 	if (!current || !preempt || !vl_has(l, VL_F_THREAD_INFO_FLAGS) || !size ||
-	    size > c->task_room)
+	    size > c->task_room - NSPROXY_ROOM)
 		return false;
 	c->task = task;
 	copy = malloc(size);
@@ -122,6 +125,42 @@ struct vl_error *vl_clone_become(struct vl_clone *c, pid_t as, uint64_t *task)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_KERNEL, "cannot find the guest's init process"), "%s",
 			vl_target_wait_hint(c->attach->target));
+	return NULL;
+}
+
+struct vl_error *vl_clone_join_network(struct vl_clone *c, pid_t netns)
+{
+	const struct vl_layout *l = vl_kernel_layout(c->attach->kernel);
+	const uint64_t init = vl_symbol(c->attach->kernel, "init_task");
+	/* Behind the task, in pages of our own. */
+	const uint64_t ours = c->task_va + c->task_room - NSPROXY_ROOM;
+	unsigned char proxy[NSPROXY_ROOM];
+	uint64_t task, from, at, net;
+
+	if (!init || !vl_has(l, VL_F_TASK_NSPROXY) || !vl_has(l, VL_F_NSPROXY_NET) ||
+	    (size_t)l->offset[VL_F_NSPROXY_NET] + sizeof(net) > sizeof(proxy))
+		return vl_error_new(VL_ERR_KERNEL, "the guest's kernel does not show where a "
+						   "process has its network namespace");
+	task = find_task(c, l, init, netns);
+	if (!task)
+		return vl_error_hint(vl_error_new(VL_ERR_ARG, "the guest has no process %d", netns),
+				     "see 'vps GUEST -e' for those it has");
+	/* A process that ends has none any more. */
+	if (!vl_clone_read64(c, task + (uint64_t)l->offset[VL_F_TASK_NSPROXY], &from) || !from ||
+	    !vl_clone_read64(c, from + (uint64_t)l->offset[VL_F_NSPROXY_NET], &net) || !net ||
+	    !vl_clone_read64(c, c->task_va + (uint64_t)l->offset[VL_F_TASK_NSPROXY], &at) || !at ||
+	    !vl_clone_read(c, at, proxy, sizeof(proxy)))
+		return vl_error_new(VL_ERR_KERNEL,
+				    "process %d of the guest has no network "
+				    "namespace",
+				    netns);
+	memcpy(proxy + l->offset[VL_F_NSPROXY_NET], &net, sizeof(net));
+	if (!vl_clone_write(c, ours, proxy, sizeof(proxy)) ||
+	    !vl_clone_write(c, c->task_va + (uint64_t)l->offset[VL_F_TASK_NSPROXY], &ours,
+			    sizeof(ours)) ||
+	    !vl_clone_write(c, c->task + (uint64_t)l->offset[VL_F_TASK_NSPROXY], &ours,
+			    sizeof(ours)))
+		return vl_error_new(VL_ERR_KERNEL, "the guest's kernel has no memory for its task");
 	return NULL;
 }
 
