@@ -317,7 +317,9 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct v
 
 	for (unsigned i = 1;; i++) {
 		err = look(&c);
-		if ((!err && !t->nr_marked) || i == LOOKS || !vl_target_is_live(g->target))
+		/* A guest that cannot be asked, as one whose hypervisor is stopped, stays so. */
+		if (((!err || err->code == VL_ERR_TARGET) && !t->nr_marked) || i == LOOKS ||
+		    !vl_target_is_live(g->target))
 			break;
 		vl_error_destroy(err);
 		forget(&c);
