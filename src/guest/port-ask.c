@@ -32,8 +32,21 @@ static struct vl_error *hear(struct vl_port_asker *a, struct vl_message *ret)
 	return vl_message_error(ret);
 }
 
+/* An error if pages are visited now: the answer could be that about the next pages. */
+static struct vl_error *check_idle(const struct vl_port_asker *a)
+{
+	return a->visits[channel(a)] ? vl_error_new(VL_ERR_ARG,
+						    "memory of the guest was asked for while pages "
+						    "of it are visited") :
+				       NULL;
+}
+
 static struct vl_error *ask(struct vl_port_asker *a, struct vl_message *m)
 {
+	struct vl_error *err = check_idle(a);
+
+	if (err)
+		return err;
 	vl_wire_say(a->wire, channel(a), m);
 	return hear(a, m);
 }
@@ -153,23 +166,29 @@ static struct vl_error *port_visit_pages(void *ctx, const uint64_t *gpas, size_t
 					 vl_page_visit_fn *fn, void *fn_ctx)
 {
 	struct vl_port_asker *a = ctx;
-	const unsigned char *back = a->wire->back[channel(a)];
+	enum vl_channel_id id = channel(a);
+	const unsigned char *back = a->wire->back[id];
 	size_t half = 0, n = nr < HALF ? nr : HALF;
+	struct vl_error *err = check_idle(a);
 
+	if (err)
+		return err;
 	if (nr)
 		ask_half(a, half, gpas, n);
 	for (size_t done = 0; done < nr; half = !half) {
 		const unsigned char *pages = back + half * HALF * VL_PAGE_SIZE;
 		size_t next = done + n, next_nr = nr - next < HALF ? nr - next : HALF;
 		struct vl_message m;
-		struct vl_error *err = hear(a, &m);
 
+		err = hear(a, &m);
 		if (err)
 			return err;
 		if (next_nr)
 			ask_half(a, !half, gpas + next, next_nr);
+		a->visits[id] = true;
 		for (size_t i = 0; i < n; i++)
 			fn(fn_ctx, done + i, pages + i * VL_PAGE_SIZE);
+		a->visits[id] = false;
 		done = next;
 		n = next_nr;
 	}

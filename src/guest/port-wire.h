@@ -66,6 +66,7 @@ struct vl_port_asker {
 	struct vl_wire *wire;
 	int link;
 	pthread_t main;
+	bool visits[VL_NR_CHANNELS]; /* pages are visited, and more are on their way to us */
 	struct vl_target_port port;
 };
 

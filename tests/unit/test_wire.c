@@ -12,7 +12,10 @@
 
 #include "base/array.h"
 #include "box/box.h"
+#include "host/internal.h"
+#undef VL_PAGE_SIZE
 #include "guest/internal.h"
+#include "guest/port-wire.h"
 #include "tap.h"
 
 #define SECOND 1000000000UL
@@ -372,9 +375,75 @@ static void test_args(void)
 	free(window);
 }
 
+/* --- a visit of pages, in which nothing else may be asked for --- */
+
+/* Three windows of pages: the next one is on its way while one is visited. */
+#define PAGES 300
+
+struct visitor {
+	const struct vl_target_port *port;
+	size_t visited, refused;
+};
+
+static void visit_none(void *ctx, size_t i, const void *page)
+{
+	(void)ctx, (void)i, (void)page;
+}
+
+static void visit_one(void *ctx, size_t i, const void *page)
+{
+	const uint64_t gpa = 0;
+	struct visitor *v = ctx;
+	char c;
+
+	(void)page;
+	v->visited += v->visited == i;
+	v->refused += vl_discard(v->port->read(v->port->ctx, 0, &c, 1)) &&
+		      vl_discard(v->port->alive(v->port->ctx)) &&
+		      vl_discard(v->port->visit_pages(v->port->ctx, &gpa, 1, visit_none, NULL));
+}
+
+/* Replies with the pages that were visited, those with no answer meanwhile, and 1: then there is. */
+static void visits(void *ctx, struct vl_wire *wire, int link)
+{
+	static uint64_t gpas[PAGES];
+	static struct vl_target target;
+	struct vl_port_asker a = { .main = pthread_self() };
+	struct vl_box_fds keep = { .nr = 0 };
+	struct visitor v = { &a.port, 0, 0 };
+	struct vl_message m;
+	char c;
+
+	(void)ctx;
+	vl_error_destroy(vl_port_prepare(&a, &target, &keep));
+	vl_port_connect(&a, wire, link);
+	while (vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m)) {
+		m = (struct vl_message){ .op = VL_OP_REPLY };
+		vl_error_destroy(a.port.visit_pages(&a, gpas, PAGES, visit_one, &v));
+		m.value[0] = v.visited;
+		m.value[1] = v.refused;
+		m.value[2] = !vl_discard(a.port.read(&a, 0, &c, 1));
+		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
+	}
+}
+
+static void test_visits(void)
+{
+	struct vl_box *b = box_of(visits);
+	struct vl_message m = { .op = 1 };
+
+	ok(b && !vl_discard(vl_box_ask(b, &m, 10 * SECOND, count, NULL)), "a worker visits pages");
+	ok(m.value[0] == PAGES, "all of them: %lu", (unsigned long)m.value[0]);
+	ok(m.value[1] == PAGES, "nothing else is asked for meanwhile: %lu",
+	   (unsigned long)m.value[1]);
+	ok(m.value[2] == 1, "and all is answered then");
+	vl_box_stop(b);
+}
+
 int main(void)
 {
 	test_manners();
+	test_visits();
 	test_apart();
 	test_sleep();
 	test_lies();
