@@ -389,3 +389,34 @@ PYTHON
 	run --separate-stderr vlens doctor "$T/again.elf"
 	[[ $output == *"7 pages changed while it was made"* ]]
 }
+
+# lead FILE FROM TO: all pointers to FROM in FILE lead to TO.
+lead() {
+	python3 - "$@" <<-'PYTHON'
+		import mmap, struct, sys
+		with open(sys.argv[1], "r+b") as f:
+		    data, (was, now) = mmap.mmap(f.fileno(), 0), (struct.pack("<Q", int(a, 16)) for a in sys.argv[2:])
+		    at = data.find(was)
+		    while at >= 0:
+		        data[at:at + 8] = now
+		        at = data.find(was, at + 1)
+	PYTHON
+}
+
+@test "a file of several moments: timers that lead to no code are a note" {
+	local d=$T/file.elf symbols
+	vlens dump --pause=whole "$G" "$d" 2>/dev/null
+	chmod u+w "$d"
+	symbols=$(vcat "$d" /proc/kallsyms | awk '$3 == "delayed_work_timer_fn" || $3 == "jiffies_64" { print $3, $1 }' | sort)
+	# shellcheck disable=SC2086 # two names with their addresses
+	set -- $symbols
+	[[ $1 == delayed_work_timer_fn && $3 == jiffies_64 ]] || fail "$symbols"
+	lead "$d" "$2" "$4"
+	run --separate-stderr vcheck --no-headers -o CLASS,CHECK "$d"
+	assert_status 1
+	grep -qE '^finding +timers' <<<"$output" || fail "$output"
+	age "$d"
+	run --separate-stderr vcheck --no-headers -o CLASS,CHECK,FOUND "$d"
+	grep -qE '^note +timers +[0-9]+ lead to no code' <<<"$output" || fail "$output"
+	! grep -qE '^finding +timers' <<<"$output" || fail "$output"
+}
