@@ -351,6 +351,14 @@ static struct vl_error *on_int3(struct vl_clone *c, struct vl_regs *regs)
 	return crashed(c, "hit a breakpoint", at);
 }
 
+static struct vl_error *unreadable(const struct vl_error *why)
+{
+	struct vl_error *err = vl_error_new(VL_ERR_TARGET, "cannot read the guest's memory: %s",
+					    why->message);
+
+	return why->hint ? vl_error_hint(err, "%s", why->hint) : err;
+}
+
 /* Run until the call that @regs starts comes back to hlt. */
 static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 {
@@ -366,8 +374,7 @@ static struct vl_error *run(struct vl_clone *c, struct vl_regs *regs, int depth)
 		c->ops->run(c->executor, regs, c->budget_ns, &exit);
 		failed = vl_snapshot_failed(c->snapshot);
 		if (failed)
-			return vl_error_new(VL_ERR_TARGET, "cannot read the guest's memory: %s",
-					    failed->message);
+			return unreadable(failed);
 		if (vl_snapshot_lacked(c->snapshot, &lacked))
 			return vl_target_lacking(c->attach->target, lacked);
 		switch (exit.reason) {
