@@ -467,6 +467,8 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 		vl_image_destroy(img);
 		return vl_error_os(errno, "cannot map memory");
 	}
+	/* All of it is written now: by huge pages, with a page fault for each 2 MiB. */
+	madvise(img->bytes, img->end - img->base, MADV_HUGEPAGE);
 	/*
 	 * Memory of the image that the kernel freed holds what any process puts there, and tables
 	 * too: search for them where the guest cannot write. A kernel that protects its constants

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../base/large.h"
 #include "../base/transfer.h"
 #include "../box/box.h"
 #include "../host/pages.h"
@@ -23,6 +24,8 @@
 
 /* Decoding and sorting takes a few times the size of the tables. */
 #define MAKER_MEMORY (1UL << 30)
+/* What that is for the kernels of distributions. */
+#define MAKER_HEAP (32UL << 20)
 /* The base while symbols are decoded; they are stored relative to it. */
 #define MAKER_BASE 0xffffffff81000000UL
 /* The largest file that vl_kept_open() accepts. */
@@ -148,6 +151,7 @@ static void maker_main(void *ctx, struct vl_wire *wire, int link)
 	struct maker *mk = ctx;
 	struct vl_message m;
 
+	vl_large_heap(MAKER_HEAP);
 	/* The deadline allows for a busy host; the tables themselves take less. */
 	mk->deadline = vl_deadline_of_work(MAKER_CPU_NS, left_ns(mk->deadline));
 	while (vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m)) {
@@ -242,7 +246,7 @@ static struct vl_error *copy_part(struct vl_target *t, const struct vl_kernel_so
 
 	if (!part->len || part->len > max)
 		return vl_error_new(VL_ERR_FAULT, "the kernel's symbol tables are malformed");
-	p = malloc(part->len);
+	p = vl_large_alloc(part->len);
 	if (!p)
 		return vl_error_nomem();
 	*ret = (struct vl_kallsyms_bytes){ p, part->len };
