@@ -228,7 +228,8 @@ int help_run(const struct applet_table *t, int argc, char **argv)
 		usage_report("vlens", "help is about one applet");
 		return 1;
 	}
-	if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help"))
+	if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") ||
+	    !strcmp(argv[1], "-h"))
 		return run_vlens(t, 2, all);
 	if (c && !command_is_listed(c))
 		return unknown_applet(t, argv[1]);

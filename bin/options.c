@@ -209,7 +209,7 @@ const struct option_row option_rows[] = {
 	{ "no-headers", OPT_NO_HEADERS, NULL, EITHER, "from memory: no names of the columns", NULL },
 	{ "all", OPT_ALL, NULL, MIRRORED, "in the place of GUEST: all guests of this host", NULL },
 
-	/* Behind an applet's name a letter would look like one of the program's own. */
+	/* Beside other words a letter would look like one of the program's own: lone_letter(). */
 	{ "help", 'h', NULL, SCOPE_VLENS, "print this help", NULL },
 	{ "version", 'V', NULL, SCOPE_VLENS, "print the version and what is built in", NULL },
 	{ "help", OPT_HELP, NULL, ALL, "print this help", NULL },

@@ -153,6 +153,22 @@ bool request_has(const struct request *r, int key)
 	return false;
 }
 
+/* OPT_HELP or OPT_VERSION for -h or -V as the only word, where it is no other option; else 0. */
+static int lone_letter(const struct request *r)
+{
+	const struct given *g = r->given;
+
+	if (r->nr_given != 1 || r->nr_words || is_long(g) || g->at[1] ||
+	    row_of(g, any_scope(r->applet)))
+		return 0;
+	return *g->at == 'h' ? OPT_HELP : *g->at == 'V' ? OPT_VERSION : 0;
+}
+
+bool request_is_about(const struct request *r)
+{
+	return request_has(r, OPT_HELP) || request_has(r, OPT_VERSION) || lone_letter(r);
+}
+
 int request_list(const struct request *r)
 {
 	return request_has(r, OPT_DIFF)	      ? OPT_DIFF :
@@ -242,6 +258,9 @@ static bool take_all(struct request *r, take_fn *take, void *ctx)
 {
 	const unsigned scopes = options_scopes(r->applet, r->raw);
 
+	r->end = lone_letter(r);
+	if (r->end)
+		return true;
 	/* Report an option of the program first: it is the likeliest mistake. */
 	for (size_t i = 0; !r->raw && i < r->nr_given; i++)
 		if (!check(r, &r->given[i]))

@@ -91,6 +91,8 @@ void request_no_guest(const struct request *r);
 /* Is a guest named beside OPT_ALL? If so, that has been reported. */
 bool request_all_and_guest(const struct request *r);
 
+/* Is it about the applet (--help, --version, -h or -V alone), and about no guest? */
+bool request_is_about(const struct request *r);
 /* Is the option with key @key given? */
 bool request_has(const struct request *r, int key);
 

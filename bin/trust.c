@@ -198,7 +198,7 @@ int trust_run(struct request *r)
 		/* Also the NULL at their end. */
 		memmove(r->words, r->words + 1, r->nr_words * sizeof(*r->words));
 		r->nr_words--;
-	} else if (!request_has(r, OPT_HELP) && !request_has(r, OPT_VERSION)) {
+	} else if (!request_is_about(r)) {
 		usage_report(
 			r->applet->name, "%s%s%s; the commands are add, list, remove and verify",
 			*verb ? "no command '" : "no command is named", verb, *verb ? "'" : "");

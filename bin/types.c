@@ -130,8 +130,7 @@ int types_run(struct request *r)
 	int status;
 	bool good;
 
-	if (!add && !list && strcmp(verb, "remove") != 0 && !request_has(r, OPT_HELP) &&
-	    !request_has(r, OPT_VERSION)) {
+	if (!add && !list && strcmp(verb, "remove") != 0 && !request_is_about(r)) {
 		usage_report(r->applet->name, "%s%s%s; the commands are add, list and remove",
 			     *verb ? "no command '" : "no command is named", verb,
 			     *verb ? "'" : "");

@@ -289,3 +289,23 @@ applets() { vlens --list; }
 		[[ $status -eq 1 && $output == "commit-msg: "* ]] || fail "$text"
 	done
 }
+
+@test "-h and -V, alone, are --help and --version of every applet and command" {
+	local name words long letter
+	for name in vps vfree vls vexec vlist vtop vwatch vcheck vpeek vpslist "vlens dump" "vlens doctor" "vlens fleet" \
+		"vlens export" "vlens types" "vlens trust" vlens; do
+		read -ra words <<<"$name"
+		for long in h:--help V:--version; do
+			letter=-${long%%:*}
+			run --separate-stderr "${words[@]}" "$letter"
+			[[ $status -eq 0 && -z $stderr ]] || { show_run; fail "$name $letter"; }
+			assert_same "$("${words[@]}" "${long#*:}")" "$output"
+		done
+	done
+	# Beside a guest a letter would look like one of the program's.
+	run --separate-stderr vfree -h no-such-guest
+	assert_usage vfree "options of free go after the guest"
+	run --separate-stderr vpslist -h no-such-guest
+	assert_usage vpslist "unknown option '-h'"
+	assert_same "$(vlens --help)" "$(vlens help -h)"
+}

@@ -438,7 +438,7 @@ bool remote_run(const struct request *r, int argc, char **argv, int *status_ret)
 
 	/* Of these the words are no guests, or this host is meant. */
 	if ((scope & (SCOPE_VLENS | SCOPE_TYPES | SCOPE_FLEET)) || r->applet->verbs ||
-	    request_has(r, OPT_HELP) || request_has(r, OPT_VERSION) || !find_way(r, &way))
+	    request_is_about(r) || !find_way(r, &way))
 		return false;
 	use_locale();
 	*status_ret = r->applet->usage_status;
