@@ -14,10 +14,31 @@
 #define TRIES 8
 #define FIRST_ROOM 256
 
+/* The index of @out among the places whose field is lacking, or their number. */
+static size_t find_lacking(const struct vl_fields *fs, size_t out)
+{
+	size_t i = 0;
+
+	while (i < fs->nr_lacking && fs->lacking[i] != out)
+		i++;
+	return i;
+}
+
+static int lack(struct vl_fields *fs, size_t out)
+{
+	if (fs->nr_lacking < VL_WALK_FIELDS && find_lacking(fs, out) == fs->nr_lacking)
+		fs->lacking[fs->nr_lacking++] = (uint32_t)out;
+	return -1;
+}
+
 static int add(struct vl_fields *fs, const struct vl_walk_field *f)
 {
+	size_t i = find_lacking(fs, f->out);
+
 	if (fs->nr == VL_WALK_FIELDS)
-		return -1;
+		return lack(fs, f->out);
+	if (i < fs->nr_lacking)
+		fs->lacking[i] = fs->lacking[--fs->nr_lacking];
 	fs->f[fs->nr] = *f;
 	return (int)fs->nr++;
 }
@@ -25,7 +46,7 @@ static int add(struct vl_fields *fs, const struct vl_walk_field *f)
 int vl_fields_add(struct vl_fields *fs, enum vl_field f, size_t out, size_t size)
 {
 	if (!vl_has(fs->layout, f))
-		return -1;
+		return lack(fs, out);
 	return add(fs, &(struct vl_walk_field){ .kind = VL_FIELD_BYTES,
 						.size = (uint16_t)size,
 						.out = (uint32_t)out,
@@ -50,7 +71,7 @@ int vl_fields_add_far(struct vl_fields *fs, const enum vl_field *path, size_t nr
 
 	for (size_t i = 0; i < nr; i++) {
 		if (!vl_has(fs->layout, path[i]))
-			return -1;
+			return lack(fs, out);
 		f.offset[i] = fs->layout->offset[path[i]];
 	}
 	return add(fs, &f);
@@ -318,14 +339,14 @@ int64_t vl_column_number(const struct vl_column *c, const void *record)
 	return (int64_t)(v << above) >> above;
 }
 
-void vl_table_record(struct vl_table *t, const void *record)
+void vl_table_record(struct vl_table *t, const struct vl_fields *fs, const void *record)
 {
 	vl_table_row(t);
 	for (size_t i = 0; i < t->nr_columns; i++) {
 		const struct vl_column *c = &t->columns[i];
 		const char *text = (const char *)record + c->at;
 
-		if (!c->size)
+		if (!c->size || (fs && find_lacking(fs, c->at) < fs->nr_lacking))
 			continue;
 		if (c->kind == VL_CELL_TEXT) {
 			if (*text || !c->or_none)

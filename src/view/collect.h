@@ -20,12 +20,15 @@ struct vl_fields {
 	const struct vl_layout *layout;
 	struct vl_walk_field f[VL_WALK_FIELDS];
 	size_t nr;
+	uint32_t lacking[VL_WALK_FIELDS]; /* places in the record whose field the kernel lacks */
+	size_t nr_lacking;
 };
 
 /*
  * Add a field of @size bytes at @out of the record. It is in the element or, with @through,
- * behind the pointer there. A field that the kernel's types lack is not added: the caller
- * zeroes its bytes. Returns its index among the statuses, or -1.
+ * behind the pointer there. A field that the kernel's types lack is not added, its bytes stay
+ * zero, and vl_table_record() leaves its column empty, unless another field is added at @out.
+ * Returns its index among the statuses, or -1.
  */
 int vl_fields_add(struct vl_fields *fs, enum vl_field f, size_t out, size_t size);
 int vl_fields_add_through(struct vl_fields *fs, enum vl_field through, enum vl_field f, size_t out,
@@ -75,8 +78,11 @@ bool vl_tree_each(struct vl_raw_guest *g, uint64_t first, uint64_t max,
  */
 #define VL_IN(type, member) .at = offsetof(type, member), .size = sizeof(((type *)0)->member)
 
-/* Add a row to @t, with the cells whose columns have a place in @record. */
-void vl_table_record(struct vl_table *t, const void *record);
+/*
+ * Add a row to @t, with the cells whose columns have a place in @record. With the fields @fs (may
+ * be NULL) that a walk read into it, a column stays empty whose field the kernel lacks.
+ */
+void vl_table_record(struct vl_table *t, const struct vl_fields *fs, const void *record);
 /* The number that @record has for column @c. */
 int64_t vl_column_number(const struct vl_column *c, const void *record);
 

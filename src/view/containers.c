@@ -152,7 +152,7 @@ static void show(struct vl_raw_guest *g, struct vl_table *t, struct box *box)
 	box->pid = box->first->pid;
 	memcpy(box->comm, box->first->comm, sizeof(box->comm));
 	read_spaces(g, box);
-	vl_table_record(t, box);
+	vl_table_record(t, NULL, box);
 	vl_table_str(t, BOX_RUNTIME, c->runtime);
 	if (c->named) {
 		vl_table_str(t, BOX_NAME, c->id);

@@ -138,7 +138,7 @@ static void show(struct vl_table *t, const struct message *m, const char *text, 
 {
 	const unsigned facility = (unsigned)m->priority >> 3;
 
-	vl_table_record(t, m);
+	vl_table_record(t, NULL, m);
 	if (facility < ARRAY_SIZE(facilities))
 		vl_table_str(t, MSG_FACILITY, facilities[facility]);
 	else if (facility >= 16 && facility < 24)

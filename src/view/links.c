@@ -280,7 +280,7 @@ static struct vl_error *run_net(struct vl_raw_guest *g, struct vl_table *t, uint
 		qsort(links, nr, sizeof(*links), compare);
 	for (size_t i = 0; i < nr; i++) {
 		links[i].netns = netns;
-		vl_table_record(t, &links[i]);
+		vl_table_record(t, &fs, &links[i]);
 		show_words(g, t, &links[i]);
 		show_addresses(g, t, &links[i]);
 	}

@@ -67,7 +67,7 @@ static const struct vl_column ps_columns[] = {
 static void show_task(struct vl_table *t, const struct vl_top_sample *sample,
 		      const struct vl_top_task *p, uint64_t booted)
 {
-	vl_table_record(t, p);
+	vl_table_record(t, NULL, p);
 	if (booted)
 		vl_table_uint(t, PS_STARTED, booted + p->start);
 	if (p->text_len) {

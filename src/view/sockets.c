@@ -314,7 +314,7 @@ static void row(struct vl_table *t, const struct owned *o)
 	bool ip = k->family == AF_INET || k->family == AF_INET6;
 	char buf[24];
 
-	vl_table_record(t, o);
+	vl_table_record(t, NULL, o);
 	vl_table_str(t, NET_PROTO, vl_socket_protocol(k, buf));
 	if (ip) {
 		vl_table_uint(t, NET_LOCAL_PORT, k->port);

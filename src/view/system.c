@@ -98,17 +98,18 @@ static struct vl_error *run_memory(struct vl_raw_guest *g, struct vl_table *t)
 		uint64_t available =
 			sum.mem.available < sum.mem.total ? sum.mem.available : sum.mem.free;
 
-		vl_table_record(t, &(struct memory){
-					   .total = sum.mem.total,
-					   .used = sum.mem.total - available,
-					   .free = sum.mem.free,
-					   .shared = sum.mem.shared,
-					   .cache = sum.mem.cache,
-					   .available = sum.mem.available,
-					   .swap_total = sum.swap.total,
-					   .swap_used = sum.swap.total - sum.swap.free,
-					   .swap_free = sum.swap.free,
-				   });
+		vl_table_record(t, NULL,
+				&(struct memory){
+					.total = sum.mem.total,
+					.used = sum.mem.total - available,
+					.free = sum.mem.free,
+					.shared = sum.mem.shared,
+					.cache = sum.mem.cache,
+					.available = sum.mem.available,
+					.swap_total = sum.swap.total,
+					.swap_used = sum.swap.total - sum.swap.free,
+					.swap_free = sum.swap.free,
+				});
 		err = vl_table_end(t);
 	}
 	vl_top_sample_deinit(&sum);
@@ -150,7 +151,7 @@ static struct vl_error *run_up(struct vl_raw_guest *g, struct vl_table *t)
 		if (!vl_raw_guest_booted(g, &up.booted))
 			up.booted = 0;
 		memcpy(up.load, sum.load, sizeof(up.load));
-		vl_table_record(t, &up);
+		vl_table_record(t, NULL, &up);
 		err = vl_table_end(t);
 	}
 	vl_top_sample_deinit(&sum);

@@ -94,7 +94,7 @@ static struct vl_error *show_tasks(struct vl_raw_guest *g, const struct vl_field
 		p->kernel = p->flags & PF_KTHREAD;
 		p->started = booted ? booted + p->start : 0;
 		p->overridden = p->cred != p->real_cred;
-		vl_table_record(t, p);
+		vl_table_record(t, fs, p);
 		if (container)
 			show_group(vl_groups_find(&groups, p->groups), t, container);
 	}

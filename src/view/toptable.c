@@ -66,7 +66,7 @@ void vl_top_row(const struct vl_top_sample *sample, size_t i, struct vl_table *t
 	const struct vl_top_task *p = &sample->tasks[i];
 	const char *user = vl_top_user(sample, p->euid);
 
-	vl_table_record(t, p);
+	vl_table_record(t, NULL, p);
 	if (user)
 		vl_table_str(t, VL_TOP_USER, user);
 	else

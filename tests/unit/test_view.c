@@ -2,6 +2,7 @@
 /* Views: tables, near names, the switch over system calls, entries of functions. */
 #include "view/dispatch.h"
 #include "base/suggest.h"
+#include "view/collect.h"
 #include "view/table.h"
 
 #include <stdlib.h>
@@ -215,9 +216,69 @@ static void test_entry(void)
 	ok(ENTRY("\x68\x01\x02\x03\x04\xc3", VL_ENTRY_FAR, 0), "entry: by push and ret, 32 bits");
 }
 
+/* ---- fields that a kernel lacks ---- */
+
+struct record {
+	uint64_t address;
+	int32_t pid, threads;
+	uint64_t start;
+};
+
+#define IN(member) VL_IN(struct record, member)
+#define OUT(member) offsetof(struct record, member), sizeof(((struct record *)0)->member)
+
+static const struct vl_column record_columns[] = {
+	{ "ADDRESS", VL_CELL_HEX, true, "", IN(address) },
+	{ "PID", VL_CELL_INT, true, "", IN(pid) },
+	{ "THREADS", VL_CELL_INT, true, "", IN(threads) },
+	{ "START", VL_CELL_SECONDS, true, "", IN(start) },
+	{ 0 },
+};
+
+/* Which cells of a row have a value? The kernel has the fields @known; all numbers are 0. */
+static unsigned filled(const enum vl_field *known, size_t nr)
+{
+	static struct vl_layout l;
+	struct vl_fields fs = { .layout = &l };
+	struct record r = { 0 };
+	unsigned cells = 0;
+	struct vl_table t;
+
+	for (size_t i = 0; i < VL_NR_FIELDS; i++)
+		l.offset[i] = VL_NO_FIELD;
+	for (size_t i = 0; i < nr; i++)
+		l.offset[known[i]] = 8;
+	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, offsetof(struct record, address));
+	vl_fields_add(&fs, VL_F_TASK_TGID, OUT(pid));
+	vl_fields_add_through(&fs, VL_F_TASK_SIGNAL, VL_F_SIGNAL_THREADS, OUT(threads));
+	if (vl_fields_add(&fs, VL_F_TASK_START, OUT(start)) < 0)
+		vl_fields_add(&fs, VL_F_TASK_REAL_START, OUT(start));
+	vl_table_init(&t, record_columns);
+	vl_table_record(&t, &fs, &r);
+	for (size_t i = 0; i < t.nr_columns; i++)
+		cells |= (unsigned)(vl_table_cell(&t, 0, i)->kind != VL_CELL_NONE) << i;
+	vl_table_deinit(&t);
+	return cells;
+}
+
+static void test_lacking(void)
+{
+	const enum vl_field all[] = { VL_F_TASK_TGID, VL_F_TASK_SIGNAL, VL_F_SIGNAL_THREADS,
+				      VL_F_TASK_START };
+	const enum vl_field old[] = { VL_F_TASK_REAL_START };
+
+	ok(filled(all, 4) == 15, "a field that is 0 has its value");
+	ok(filled(all, 3) == 7, "a column is empty whose field the kernel lacks");
+	ok(filled(all, 2) == 3, "also a field behind a pointer");
+	ok(filled(all + 1, 3) == 13, "and only that one");
+	ok(filled(old, 1) == 9, "but not if the field has another name");
+	ok(filled(NULL, 0) == 1, "without types only the address has a value");
+}
+
 int main(void)
 {
 	test_table();
+	test_lacking();
 	test_suggest();
 	test_switch();
 	test_entry();
