@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "report.h"
 #include "show.h"
@@ -276,7 +277,7 @@ static void tree_open(void *ctx, const char *name, const char *type, bool array,
 	json_object *o;
 
 	(void)type, (void)at;
-	if (x->level == sizeof(x->stack) / sizeof(x->stack[0])) {
+	if (x->level == ARRAY_SIZE(x->stack)) {
 		x->beyond++;
 		return;
 	}

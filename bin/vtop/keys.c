@@ -300,7 +300,7 @@ bool top_help_line(size_t i, char *buf, size_t size, bool *grey)
 
 static bool has_code(const struct key *k, int code)
 {
-	for (size_t i = 0; i < sizeof(k->codes) / sizeof(k->codes[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(k->codes); i++)
 		if (k->codes[i] && k->codes[i] == code)
 			return true;
 	return false;

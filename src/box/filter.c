@@ -152,7 +152,7 @@ struct program {
 
 static void put(struct program *p, uint16_t code, uint32_t k, uint8_t jt, uint8_t jf)
 {
-	if (p->nr == sizeof(p->insns) / sizeof(p->insns[0]))
+	if (p->nr == ARRAY_SIZE(p->insns))
 		p->full = true;
 	else
 		p->insns[p->nr++] = (struct sock_filter){ code, jt, jf, k };

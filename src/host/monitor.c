@@ -7,6 +7,7 @@
 
 #include "internal.h"
 #include "proc.h"
+#include "../base/array.h"
 #include "../base/dirs.h"
 
 #define MS 1000000ULL
@@ -46,7 +47,7 @@ void vl_monitor_add(struct vl_monitor *m, const struct vl_qmp_address *a)
 	char key[128], other[128];
 	bool known = key_of(a, key);
 
-	if (m->nr == sizeof(m->address) / sizeof(m->address[0]))
+	if (m->nr == ARRAY_SIZE(m->address))
 		return;
 	for (size_t i = 0; known && i < m->nr; i++)
 		if (key_of(&m->address[i], other) && !strcmp(key, other))

@@ -26,6 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "kernel/data.h"
 #include "kernel/derive.h"
 #include "kernel/exports.h"
@@ -129,7 +130,7 @@ static struct vl_error *code_only(const struct vl_kernel *k, const struct vl_sym
 		uint64_t va = s->addresses[i];
 		bool take = va >= start && va <= end;
 
-		for (size_t n = 0; with_first && n < sizeof(first) / sizeof(*first); n++)
+		for (size_t n = 0; with_first && n < ARRAY_SIZE(first); n++)
 			take |= !strcmp(s->text + s->name_at[i], first[n]);
 		if (!take)
 			continue;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "tap.h"
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/dirs.h"
 #include "guest/spool.h"
@@ -243,7 +244,7 @@ int main(void)
 		return 99;
 	test_cache();
 	test_killed();
-	for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
 		test_lies(corpus, formats[i]);
 	rmdir(dir);
 	return tap_end();

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "tap.h"
 #include "host/internal.h"
 
@@ -153,7 +154,7 @@ static void test_changes(const char *how)
 	note(160);
 	note(161);
 	ok(!vl_still_changed(&still, &target, true), "%s: nothing has changed", how);
-	for (size_t i = 0; i < sizeof(noted) / sizeof(*noted); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(noted); i++)
 		if (!counts(noted[i], true)) {
 			good = false;
 			printf("# page %zu\n", noted[i]);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../src/base/array.h"
 #include "../../src/base/hash.h"
 #include "../../src/trust/insn.h"
 #include "../../src/trust/internal.h"
@@ -601,7 +602,7 @@ static void test_insns(void)
 	};
 	bool good = true;
 
-	for (size_t k = 0; k < sizeof(insns) / sizeof(*insns); k++) {
+	for (size_t k = 0; k < ARRAY_SIZE(insns); k++) {
 		unsigned char *code = malloc(insns[k].len + 1);
 		struct vl_insn i;
 		bool found;
