@@ -70,14 +70,11 @@ uint64_t vl_fields_hash(void)
 static int32_t enumerator(const struct btf *btf, int32_t id, const char *name)
 {
 	const struct btf_type *t = btf__type_by_id(btf, (uint32_t)id);
-	const struct btf_enum *e = btf_enum(t);
+	struct vl_btf_value v;
 
-	for (unsigned i = 0; i < btf_vlen(t); i++) {
-		const char *n = btf__name_by_offset(btf, e[i].name_off);
-
-		if (n && !strcmp(n, name) && e[i].val >= 0)
-			return e[i].val;
-	}
+	for (unsigned i = 0; vl_btf_value(btf, t, i, &v); i++)
+		if (!strcmp(v.name, name) && v.value >= 0 && v.value <= INT32_MAX)
+			return (int32_t)v.value;
 	return VL_NO_FIELD;
 }
 
@@ -90,7 +87,7 @@ static int32_t field_offset(const struct btf *btf, int32_t id, const char *path)
 	if (!id)
 		return VL_NO_FIELD;
 	t = btf__type_by_id(btf, (uint32_t)id);
-	if (btf_is_enum(t))
+	if (vl_btf_is_enum(t))
 		return enumerator(btf, id, path);
 	if (!*path)
 		return t->size <= INT32_MAX ? (int32_t)t->size : VL_NO_FIELD;
@@ -169,9 +166,10 @@ static bool find_types(const struct btf *btf, struct wanted *w, size_t nr,
 			return true;
 		if (!(id % LOOK_AT_CLOCK) && vl_late(deadline))
 			return false;
-		if (!btf_is_struct(t) && !btf_is_enum(t))
+		if (!btf_is_struct(t) && !vl_btf_is_enum(t))
 			continue;
-		key = (struct wanted){ btf__name_by_offset(btf, t->name_off), btf_is_enum(t), 0 };
+		key = (struct wanted){ btf__name_by_offset(btf, t->name_off), vl_btf_is_enum(t),
+				       0 };
 		if (!key.name || !*key.name)
 			continue;
 		found = bsearch(&key, w, nr, sizeof(*w), by_type);

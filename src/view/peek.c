@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../attach/attach.h"
+#include "../kernel/btf.h"
 #include "collect.h"
 
 /* Nesting of structures; deeper is a type that a guest made up. */
@@ -88,27 +89,17 @@ static void show_int(struct show *s, const char *name, const struct btf_type *ty
 		emit(s, name, (struct vl_value){ .kind = VL_VALUE_UINT, .u = v });
 }
 
-/* struct btf_enum64 (6.0), which not every <linux/btf.h> has. */
-struct enum64 {
-	uint32_t name_off, lo, hi;
-};
-
 static void show_enum(struct show *s, const char *name, const struct btf_type *type,
 		      const struct spot *at)
 {
 	struct vl_value v = { .kind = VL_VALUE_ENUM };
 	uint64_t raw = raw_value(at, type->size);
-	const struct enum64 *e64 = (const struct enum64 *)(type + 1);
-	const struct btf_enum *e = btf_enum(type);
+	struct vl_btf_value e;
 
 	v.i = sign_extend(raw, at->bits ? 0 : 8UL * type->size);
-	for (unsigned i = 0; i < btf_vlen(type) && !v.text; i++) {
-		bool wide = btf_kind(type) != BTF_KIND_ENUM;
-		uint64_t is = wide ? (uint64_t)e64[i].hi << 32 | e64[i].lo : (uint32_t)e[i].val;
-
-		if (is == raw || (!wide && is == (uint32_t)v.i))
-			v.text = vl_types_string(s->t, wide ? e64[i].name_off : e[i].name_off);
-	}
+	for (unsigned i = 0; !v.text && vl_btf_value(s->t->btf, type, i, &e); i++)
+		if (e.value == v.i || e.value == (int64_t)raw)
+			v.text = e.name;
 	emit(s, name, v);
 }
 
@@ -235,8 +226,8 @@ static void show_row(struct show *s, const char *name, uint32_t id, uint64_t nr,
 static void show_members(struct show *s, const char *name, const struct btf_type *type,
 			 const struct spot *at, bool inner)
 {
-	const struct btf_member *m = btf_members(type);
 	char type_name[VL_TYPE_NAME];
+	struct vl_btf_member m;
 
 	if (!inner) {
 		const char *n = vl_types_string(s->t, type->name_off);
@@ -245,18 +236,15 @@ static void show_members(struct show *s, const char *name, const struct btf_type
 		strncpy(type_name, n, sizeof(type_name) - 1);
 		s->ops->open(s->ctx, name, type_name, false, NULL);
 	}
-	for (unsigned i = 0; i < btf_vlen(type) && s->values < MAX_VALUES; i++) {
-		const char *n = vl_types_string(s->t, m[i].name_off);
-		uint32_t bit = btf_member_bit_offset(type, i);
-		uint32_t bits = btf_member_bitfield_size(type, i);
-		struct spot spot = { .p = at->p + bit / 8,
-				     .bit = bits ? bit % 8 : 0,
-				     .bits = bits };
+	for (unsigned i = 0; s->values < MAX_VALUES && vl_btf_member(s->t->btf, type, i, &m); i++) {
+		struct spot spot = { .p = at->p + m.bit / 8,
+				     .bit = m.bits ? m.bit % 8 : 0,
+				     .bits = m.bits };
 
-		if (bit / 8 > at->left)
+		if (m.bit / 8 > at->left)
 			continue;
-		spot.left = at->left - bit / 8;
-		show(s, *n ? n : NULL, m[i].type, &spot);
+		spot.left = at->left - m.bit / 8;
+		show(s, *m.name ? m.name : NULL, m.type, &spot);
 	}
 	if (!inner)
 		s->ops->close(s->ctx, false);

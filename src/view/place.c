@@ -62,13 +62,13 @@ static struct vl_error *no_type(struct vl_types *t, const char *name, size_t len
 static struct vl_error *no_member(struct vl_types *t, uint32_t id, const struct btf_type *type,
 				  const char *name, size_t len)
 {
-	const struct btf_member *m = btf_members(type);
 	char where[VL_TYPE_NAME];
 	struct vl_suggest suggest;
+	struct vl_btf_member m;
 
 	vl_suggest_init(&suggest, name, len);
-	for (unsigned i = 0; i < btf_vlen(type); i++)
-		vl_suggest_try(&suggest, vl_types_string(t, m[i].name_off));
+	for (unsigned i = 0; vl_btf_member(t->btf, type, i, &m); i++)
+		vl_suggest_try(&suggest, m.name);
 	vl_types_name(t, id, where);
 	return not_found(&suggest, "member", where);
 }

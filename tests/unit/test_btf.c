@@ -54,6 +54,51 @@ static bool ends(struct btf *btf, int id, const char *part)
 	return memchr(name, 0, sizeof(name)) && strstr(name, part);
 }
 
+/* An enum of 64 bits, which not every libbpf can make. */
+struct wide {
+	struct btf_type type;
+	struct {
+		uint32_t name_off, lo, hi;
+	} values[2];
+};
+
+static bool has_value(const struct btf *btf, const struct btf_type *type, unsigned i,
+		      const char *name, int64_t value)
+{
+	struct vl_btf_value v;
+
+	return vl_btf_value(btf, type, i, &v) && !strcmp(v.name, name) && v.value == value;
+}
+
+static void test_enums(void)
+{
+	struct btf *btf = btf__new_empty();
+	int number = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
+	int id = btf__add_enum(btf, "small", 4);
+	const struct btf_type *small;
+	struct vl_btf_value v;
+	const struct wide wide = {
+		.type = { .info = 19U << 24 | 2, .size = 8 },
+		.values = { { (uint32_t)btf__add_str(btf, "ONE"), 1, 0 },
+			    { (uint32_t)btf__add_str(btf, "TOP"), 5, 1U << 31 } },
+	};
+
+	btf__add_enum_value(btf, "ZERO", 0);
+	btf__add_enum_value(btf, "LESS", -1);
+	small = btf__type_by_id(btf, (uint32_t)id);
+	ok(has_value(btf, small, 0, "ZERO", 0) && has_value(btf, small, 1, "LESS", -1),
+	   "the values of an enum");
+	ok(!vl_btf_value(btf, small, 2, &v), "it has no more");
+	ok(has_value(btf, &wide.type, 0, "ONE", 1) &&
+		   has_value(btf, &wide.type, 1, "TOP", INT64_MIN + 5),
+	   "those of one with 64 bits");
+	ok(!vl_btf_value(btf, &wide.type, 2, &v), "it has no more");
+	ok(vl_btf_is_enum(small) && vl_btf_is_enum(&wide.type) &&
+		   !vl_btf_is_enum(btf__type_by_id(btf, (uint32_t)number)),
+	   "both are enums, and an int is none");
+	btf__free(btf);
+}
+
 int main(void)
 {
 	struct vl_btf_member m;
@@ -78,7 +123,11 @@ int main(void)
 	ok(vl_btf_resolve(btf, 3, &id) && id == 2, "a qualifier is of what it qualifies");
 	ok(ends(btf, outer + 3, "****"), "the name of pointers to each other has an end");
 	ok(ends(btf, outer + 5, "[3][3][3]"), "so does that of an array of itself");
+	ok(vl_btf_member(btf, btf__type_by_id(btf, (uint32_t)outer), 1, &m) && !*m.name &&
+		   m.bit == 32 && !vl_btf_member(btf, btf__type_by_id(btf, (uint32_t)outer), 2, &m),
+	   "members in their order, and no more");
 	btf__free(btf);
+	test_enums();
 	err = vl_btf_open("no types", 8, &btf);
 	ok(err && err->code == VL_ERR_KERNEL, "what is no BTF is an error");
 	vl_error_destroy(err);
