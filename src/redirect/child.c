@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../base/cleanup.h"
 #include "own.h"
 #include "fds.h"
 #include "pathname.h"
@@ -127,29 +128,25 @@ struct vl_error *vl_child_find(const struct vl_redirect_options *o, char **path_
 			       int *status_ret)
 {
 	const char *name = o->argv && o->argv[0] ? o->argv[0] : "";
-	struct vl_error *error;
-	char *found = NULL;
+	_cleanup_free_ char *found = NULL;
 	int err = *name ? search(name, &found) : ENOENT;
 
 	if (!err)
 		err = make_absolute(&found);
 	if (!err && is_32_bit(found)) {
 		*status_ret = 126;
-		error = vl_error_new(VL_ERR_ARG, "%s: a 32-bit program cannot be redirected", name);
-		free(found);
-		return vl_error_hint(error, "use its 64-bit build");
+		return vl_error_hint(
+			vl_error_new(VL_ERR_ARG, "%s: a 32-bit program cannot be redirected", name),
+			"use its 64-bit build");
 	}
 	if (!err && vl_program_foreign(found)) {
 		*status_ret = 126;
-		error = vl_redirect_refusal(vl_program_foreign(found), name);
-		free(found);
-		return error;
+		return vl_redirect_refusal(vl_program_foreign(found), name);
 	}
 	if (!err) {
-		*path_ret = found;
+		*path_ret = vl_taken(found);
 		return NULL;
 	}
-	free(found);
 	*status_ret = err == ENOENT || err == ENOTDIR ? 127 : 126;
 	if (*status_ret == 127)
 		return vl_error_hint(vl_error_new(VL_ERR_ARG, "%s: command not found", name),
@@ -275,14 +272,22 @@ static struct vl_error *nofile_limit(struct rlimit *ret)
 	return NULL;
 }
 
+static void destroy_environ(char ***env)
+{
+	vl_environ_destroy(*env);
+}
+
 struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *exe,
 			       const sigset_t *mask, bool kept, struct vl_child *ret)
 {
 	struct child c = { .mask = mask, .path = exe, .kept = kept };
+	_cleanup_free_ struct sock_filter *filter = NULL;
+	_cleanup_(destroy_environ) char **env = NULL;
+	_cleanup_free_ char **argv = NULL;
+	_cleanup_close_ int ours = -1, theirs = -1;
 	struct vl_error *err;
-	char **argv = NULL, **env = NULL;
 	size_t argc = 0;
-	int sv[2] = { -1, -1 };
+	int sv[2];
 
 	err = nofile_limit(&c.nofile);
 	if (err)
@@ -291,12 +296,11 @@ struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *
 		argc++;
 	argv = calloc(argc + 1, sizeof(*argv));
 	/* Not cleared: only the part that a filter needs is ever touched. */
-	c.filter = malloc(BPF_MAXINSNS * sizeof(*c.filter));
+	filter = malloc(BPF_MAXINSNS * sizeof(*filter));
 	env = vl_environ_make(o);
-	if (!argv || !c.filter || !env) {
-		err = vl_error_nomem();
-		goto out;
-	}
+	if (!argv || !filter || !env)
+		return vl_error_nomem();
+	c.filter = filter;
 	memcpy(argv, o->argv, argc * sizeof(*argv));
 	if (o->arg0)
 		argv[0] = (char *)o->arg0;
@@ -305,29 +309,21 @@ struct vl_error *vl_child_fork(const struct vl_redirect_options *o, const char *
 	c.ready = o->ready;
 	c.ready_ctx = o->ready_ctx;
 	/* The filter takes a number from VL_FD_LO on for a redirected descriptor. */
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) || sv[1] >= VL_FD_LO) {
-		err = vl_error_os(sv[1] >= 0 ? EMFILE : errno, "cannot make a socket pair");
-		goto out;
-	}
-	c.sock = sv[1];
-	c.other = sv[0];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv))
+		return vl_error_os(errno, "cannot make a socket pair");
+	ours = sv[0];
+	theirs = sv[1];
+	if (theirs >= VL_FD_LO)
+		return vl_error_os(EMFILE, "cannot make a socket pair");
+	c.sock = theirs;
+	c.other = ours;
 	ret->pid = fork();
 	if (!ret->pid)
 		child_run(&c);
-	if (ret->pid < 0) {
-		err = vl_error_os(errno, "cannot fork");
-		goto out;
-	}
-	ret->sock = sv[0];
-	sv[0] = -1;
-out:
-	for (size_t i = 0; i < 2; i++)
-		if (sv[i] >= 0)
-			close(sv[i]);
-	free(argv);
-	vl_environ_destroy(env);
-	free(c.filter);
-	return err;
+	if (ret->pid < 0)
+		return vl_error_os(errno, "cannot fork");
+	ret->sock = vl_taken_fd(&ours);
+	return NULL;
 }
 
 void vl_child_tell(const struct vl_child *child, pid_t keeper)

@@ -159,39 +159,42 @@ void vl_fd_add(struct vl_trap *t, int fd, int number, bool cloexec)
 
 struct vl_error *vl_fd_hand_over(struct vl_trap *t, struct vl_addfd *g)
 {
+	/* What it owns until the record does. */
+	_cleanup_free_ char *listing = g->file.listing;
+	_cleanup_free_ char *path = NULL;
 	struct vl_memfd m;
 	struct vl_file *f;
-	char *path = NULL;
 	int number, err;
 
 	number = g->at >= 0 ? g->at : number_for(t, g->file.kind);
 	if (number < 0 || !vl_settled(t->r)) {
 		t->ret = -EMFILE;
-		goto fail;
+		return NULL;
 	}
 	/* Copy first: vl_record_new() may free the record that owns @g->path. */
 	path = strdup(g->path);
 	if (!path) {
 		t->ret = -ENOMEM;
-		goto fail;
+		return NULL;
 	}
 	err = vl_memfd_get(t->r->o->kept, g->data, g->len, &m);
 	if (err) {
 		t->ret = err;
-		goto fail;
+		return NULL;
 	}
 	f = vl_record_new(t->r);
 	if (!f) {
 		vl_memfd_put(&m, g->len);
 		t->ret = -ENFILE;
-		goto fail;
+		return NULL;
 	}
 	*f = g->file;
+	f->listing = vl_taken(listing);
 	f->dev = m.dev;
 	f->ino = m.ino;
 	f->epoch = t->r->sys->epoch;
 	f->closings = t->r->closings;
-	f->path = path;
+	f->path = vl_taken(path);
 	if (f->kind == K_WHOLE)
 		t->r->stats->whole_files++;
 	/* The record comes first: the program may use the descriptor at once. */
@@ -199,10 +202,6 @@ struct vl_error *vl_fd_hand_over(struct vl_trap *t, struct vl_addfd *g)
 	vl_memfd_put(&m, g->len);
 	if (t->ret < 0)
 		vl_record_free(t->r, f);
-	return NULL;
-fail:
-	free(path);
-	free(g->file.listing);
 	return NULL;
 }
 

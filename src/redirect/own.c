@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "../base/array.h"
+#include "../base/cleanup.h"
 #include "own.h"
 #include "pathname.h"
 #include "tasks.h"
@@ -176,7 +177,8 @@ int vl_own_keep_place(struct vl_redirect *r, const char *path, int fd)
 /* Add @path, @len bytes, to the program's own. False: out of memory. */
 static bool own(struct vl_redirect *r, const char *path, size_t len)
 {
-	char **more, *copy;
+	_cleanup_free_ char *copy = NULL;
+	char **more;
 
 	for (size_t i = 0; i < r->nr_own; i++)
 		if (!strncmp(r->own[i], path, len) && !r->own[i][len])
@@ -185,17 +187,13 @@ static bool own(struct vl_redirect *r, const char *path, size_t len)
 		return true;
 	copy = strndup(path, len);
 	more = copy ? realloc(r->own, (r->nr_own + 1) * sizeof(*more)) : NULL;
-	if (!more) {
-		free(copy);
+	if (!more)
 		return false;
-	}
 	r->own = more;
 	vl_path_normalise(copy);
 	/* Never the root, and never /proc or /sys, which are the guest's. */
-	if (vl_path_below(copy, "/proc") || vl_path_below(copy, "/sys") || !strcmp(copy, "/"))
-		free(copy);
-	else
-		r->own[r->nr_own++] = copy;
+	if (!vl_path_below(copy, "/proc") && !vl_path_below(copy, "/sys") && strcmp(copy, "/"))
+		r->own[r->nr_own++] = vl_taken(copy);
 	return true;
 }
 

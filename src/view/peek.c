@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../attach/attach.h"
+#include "../base/cleanup.h"
 #include "../kernel/btf.h"
 #include "collect.h"
 
@@ -293,8 +294,8 @@ struct vl_error *vl_peek_show(struct vl_types *t, const struct vl_lvalue *place,
 	struct show s = { .t = t, .ops = ops, .ctx = ctx };
 	uint64_t size = vl_types_size(t, place->type), nr = place->nr ? place->nr : 1;
 	struct spot at = { .bit = place->bit, .bits = place->bits };
+	_cleanup_free_ unsigned char *buf = NULL;
 	enum vl_read_status status;
-	unsigned char *buf;
 
 	if (!size)
 		return vl_error_new(VL_ERR_ARG, "the type has no size");
@@ -307,16 +308,13 @@ struct vl_error *vl_peek_show(struct vl_types *t, const struct vl_lvalue *place,
 		return vl_error_nomem();
 	at.p = buf;
 	status = vl_read(t->g->reader, &t->space, place->va, buf, at.left);
-	if (status) {
-		free(buf);
+	if (status)
 		return vl_read_error(status, vl_reader_fault(t->g->reader));
-	}
 	s.text_start = vl_symbol(t->g->attach->kernel, "_stext");
 	s.text_end = vl_symbol(t->g->attach->kernel, "_end");
 	if (place->nr)
 		show_row(&s, NULL, place->type, nr, &at);
 	else
 		show(&s, NULL, place->type, &at);
-	free(buf);
 	return NULL;
 }

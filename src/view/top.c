@@ -7,6 +7,7 @@
 
 #include "../attach/attach.h"
 #include "../base/array.h"
+#include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "sample.h"
 
@@ -264,17 +265,15 @@ static bool is_same(const struct task_record *r, const struct vl_top_task *was)
 static struct vl_error *read_linked(struct vl_top *t, struct reading *all, size_t nr,
 				    struct linked **linked_ret)
 {
-	struct vl_get *gets;
+	_cleanup_free_ struct vl_get *gets = NULL;
 	size_t want = 0, nr_gets = 0;
 
 	for (size_t i = 0; i < nr; i++)
 		want += !is_same(all[i].r, all[i].was) || (i + t->round) % ROUND == 0;
 	*linked_ret = calloc(want + 1, sizeof(**linked_ret));
 	gets = calloc(want * FAR_GETS + 1, sizeof(*gets));
-	if (!*linked_ret || !gets) {
-		free(gets);
+	if (!*linked_ret || !gets)
 		return vl_error_nomem();
-	}
 	want = 0;
 	for (size_t i = 0; i < nr; i++) {
 		if (is_same(all[i].r, all[i].was) && (i + t->round) % ROUND != 0)
@@ -284,7 +283,6 @@ static struct vl_error *read_linked(struct vl_top *t, struct reading *all, size_
 	}
 	/* An item that cannot be read is zeros: its process is about to end. */
 	vl_gather(t->g->reader, &t->g->space, gets, nr_gets);
-	free(gets);
 	return NULL;
 }
 
