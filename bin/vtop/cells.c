@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/append.h"
 #include "base/clock.h"
 #include "view/collect.h"
 #include "../report.h"
@@ -89,12 +90,12 @@ void top_time(uint64_t ns, char buf[TOP_TEXT])
 void top_uptime(uint64_t ns, char buf[TOP_TEXT])
 {
 	uint64_t s = ns / VL_NSEC_PER_SEC;
-	int n = 0;
 
+	*buf = '\0';
 	if (s >= 86400)
-		n = snprintf(buf, TOP_TEXT, "%" PRIu64 "d ", s / 86400);
-	snprintf(buf + n, TOP_TEXT - (size_t)n, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64,
-		 s / 3600 % 24, s / 60 % 60, s % 60);
+		vl_append(buf, TOP_TEXT, "%" PRIu64 "d ", s / 86400);
+	vl_append(buf, TOP_TEXT, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64, s / 3600 % 24,
+		  s / 60 % 60, s % 60);
 }
 
 void top_counts(const struct vl_top_sample *s, char buf[TOP_COUNTS])

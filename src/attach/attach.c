@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/append.h"
 #include "../base/cleanup.h"
 #include "pulse.h"
 #include "refusal.h"
@@ -18,15 +19,13 @@
 
 void vl_attach_save(const struct vl_attach *c)
 {
-	char *text = NULL, probe[2 * sizeof(c->probe) + 1];
-	char sites[VL_MAX_TSC_SITES * 17 + 1] = "";
-	int n, at = 0;
+	_cleanup_free_ char *text = NULL;
+	char probe[2 * sizeof(c->probe) + 1] = "", sites[VL_MAX_TSC_SITES * 17 + 1] = "";
+	int n;
 
-	for (size_t i = 0; i < sizeof(c->probe); i++)
-		snprintf(probe + 2 * i, 3, "%02x", c->probe[i]);
+	vl_append_hex(probe, sizeof(probe), c->probe, sizeof(c->probe));
 	for (size_t i = 0; i < VL_MAX_TSC_SITES && c->tsc_sites[i]; i++)
-		at += snprintf(sites + at, sizeof(sites) - (size_t)at, " %" PRIx64,
-			       c->tsc_sites[i]);
+		vl_append(sites, sizeof(sites), " %" PRIx64, c->tsc_sites[i]);
 	n = asprintf(&text,
 		     RUN_FORMAT " %s %s %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64
 				" %" PRIx64 " %d %u %u %s %d %" PRId64 " %" PRId64 "%s\n",
@@ -36,7 +35,6 @@ void vl_attach_save(const struct vl_attach *c)
 	if (n < 0)
 		return;
 	vl_error_destroy(vl_kept_store(c->target, VL_KEPT_ATTACH, NULL, text, (size_t)n));
-	free(text);
 }
 
 /* Read the run's file; false if there is none or its format is another. */

@@ -16,3 +16,17 @@ bool vl_append(char *buf, size_t size, const char *fmt, ...)
 	va_end(ap);
 	return n >= 0 && (size_t)n < size - used;
 }
+
+bool vl_append_hex(char *buf, size_t size, const void *bytes, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *b = bytes;
+	size_t used = strlen(buf), room = (size - used - 1) / 2;
+
+	for (size_t i = 0; i < len && i < room; i++) {
+		buf[used++] = digits[b[i] >> 4];
+		buf[used++] = digits[b[i] & 15];
+	}
+	buf[used] = '\0';
+	return len <= room;
+}

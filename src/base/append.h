@@ -10,5 +10,7 @@
  * is cut off.
  */
 bool vl_append(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* The same for @len bytes at @bytes, as two digits of hexadecimal each. */
+bool vl_append_hex(char *buf, size_t size, const void *bytes, size_t len);
 
 #endif

@@ -2,7 +2,9 @@
 #include "sha256.h"
 
 #include <nettle/sha2.h>
-#include <stdio.h>
+#include <stdint.h>
+
+#include "append.h"
 
 void vl_sha256_text(const void *bytes, size_t len, char ret[65])
 {
@@ -12,6 +14,6 @@ void vl_sha256_text(const void *bytes, size_t len, char ret[65])
 	sha256_init(&sha);
 	sha256_update(&sha, len, bytes);
 	sha256_digest(&sha, sizeof(digest), digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+	*ret = '\0';
+	vl_append_hex(ret, 65, digest, sizeof(digest));
 }

@@ -12,6 +12,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "../base/append.h"
 #include "../base/array.h"
 #include "../base/cleanup.h"
 #include "../base/clock.h"
@@ -142,12 +143,11 @@ bool vl_keep_receive(int sock, struct vl_keep_message *m, int *fd_ret)
 /* Append the identity and times of @path, which change with the file, if it exists. */
 static void put_stamp(char *buf, size_t size, const char *path)
 {
-	size_t used = strlen(buf);
 	struct stat st;
 
 	if (path && !stat(path, &st))
-		snprintf(buf + used, size - used, "%lu %ld.%09ld ", (unsigned long)st.st_ino,
-			 (long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+		vl_append(buf, size, "%lu %ld.%09ld ", (unsigned long)st.st_ino,
+			  (long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 }
 
 /*
@@ -170,8 +170,7 @@ static void trusted_of(const struct vl_keep_options *k, char *buf, size_t size)
 		put_stamp(buf, size, store);
 		put_stamp(buf, size, vl_trust_root_dir());
 	}
-	strncat(buf, path, size - strlen(buf) - 1);
-	strncat(buf, store ? store : "", size - strlen(buf) - 1);
+	vl_append(buf, size, "%s%s", path, store ? store : "");
 }
 
 char *vl_keep_key(const struct vl_keep_options *k)

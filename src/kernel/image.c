@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "../base/append.h"
 #include "kernel.h"
 
 #define PMD_SIZE (2UL << 20)
@@ -268,8 +269,8 @@ bool vl_build_id(const unsigned char *notes, size_t len, char ret[VL_BUILD_ID_MA
 			return false;
 		if (type == 3 && !memcmp(notes, gnu, 4) && !memcmp(notes + 12, "GNU", 4) &&
 		    desc <= VL_BUILD_ID_MAX / 2) {
-			for (uint32_t i = 0; i < desc; i++)
-				snprintf(ret + 2 * i, 3, "%02x", notes[16 + i]);
+			*ret = '\0';
+			vl_append_hex(ret, VL_BUILD_ID_MAX + 1, notes + 16, desc);
 			return desc;
 		}
 		notes += whole;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/append.h"
 #include "../base/array.h"
 #include "kernel.h"
 
@@ -45,6 +46,6 @@ void vl_kernel_key(const struct vl_kallsyms_tables *symbols, const struct vl_ker
 		add(&sha, places, sizeof(places));
 	}
 	sha256_digest(&sha, sizeof(digest), digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+	*ret = '\0';
+	vl_append_hex(ret, 2 * sizeof(digest) + 1, digest, sizeof(digest));
 }

@@ -24,6 +24,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../base/append.h"
 #include "../base/array.h"
 #include "../base/process.h"
 #include "fds.h"
@@ -272,8 +273,6 @@ void vl_confined_describe(unsigned int confined, char buf[VL_CONFINED_TEXT])
 
 	*buf = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(walls); i++)
-		if (confined & walls[i].bit) {
-			strcat(buf, *buf ? ", " : "");
-			strcat(buf, walls[i].name);
-		}
+		if (confined & walls[i].bit)
+			vl_append(buf, VL_CONFINED_TEXT, "%s%s", *buf ? ", " : "", walls[i].name);
 }

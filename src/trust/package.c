@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/append.h"
 #include "../base/array.h"
 #include "../base/cleanup.h"
 #include "../base/sha256.h"
@@ -77,16 +78,15 @@ static struct vl_error *give_module(const struct vl_trust_taker *taker, struct v
 /* Is the MD5 checksum of @file, the member @path, in the list @md5sums? */
 static bool is_listed(const char *md5sums, const char *path, const unsigned char *file, size_t len)
 {
-	char line[2 * MD5_DIGEST_SIZE + 2 + sizeof(((struct vl_trust_origin *)0)->member) + 1];
+	char line[2 * MD5_DIGEST_SIZE + 2 + sizeof(((struct vl_trust_origin *)0)->member) + 1] = "";
 	uint8_t digest[MD5_DIGEST_SIZE];
 	struct md5_ctx md5;
 
 	md5_init(&md5);
 	md5_update(&md5, len, file);
 	md5_digest(&md5, sizeof(digest), digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(line + 2 * i, 3, "%02x", digest[i]);
-	snprintf(line + 2 * sizeof(digest), sizeof(line) - 2 * sizeof(digest), "  %s\n", path);
+	vl_append_hex(line, sizeof(line), digest, sizeof(digest));
+	vl_append(line, sizeof(line), "  %s\n", path);
 	return strstr(md5sums, line);
 }
 

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/append.h"
+
 /* --- DER (X.690), as far as PKCS #7 needs it --- */
 
 enum {
@@ -56,12 +58,6 @@ static bool take(struct der *d, unsigned tag, struct der *ret)
 	return next(d, &is, ret) && is == tag;
 }
 
-static void hex(const struct der *d, char *ret, size_t size)
-{
-	for (size_t i = 0, n = 0; i < d->left && n + 3 <= size; i++, n += 2)
-		snprintf(ret + n, 3, "%02x", d->at[i]);
-}
-
 /* The common name (2.5.4.3) in a Name, with '?' for what is not plain. */
 static bool common_name(struct der name, char *ret, size_t size)
 {
@@ -103,11 +99,11 @@ static void pkcs7_signer(struct der d, char *ret, size_t size)
 	    !next(&signer, &tag, &who))
 		return;
 	if (tag == DER_KEY_ID) {
-		hex(&who, serial, sizeof(serial));
+		vl_append_hex(serial, sizeof(serial), who.at, who.left);
 		snprintf(ret, size, "key %s", serial);
 	} else if (tag == DER_SEQUENCE && take(&who, DER_SEQUENCE, &issuer) &&
 		   take(&who, DER_INTEGER, &number) && common_name(issuer, name, sizeof(name))) {
-		hex(&number, serial, sizeof(serial));
+		vl_append_hex(serial, sizeof(serial), number.at, number.left);
 		snprintf(ret, size, "%s, %s", name, serial);
 	}
 }

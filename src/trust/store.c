@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../base/append.h"
 #include "../base/array.h"
 #include "../base/cleanup.h"
 #include "../base/dirs.h"
@@ -45,9 +46,10 @@ static void put_field(char *text, size_t size, const struct vl_trust_stored *s,
 		      const struct field *f)
 {
 	const char *value = (const char *)s + f->at;
-	size_t used = strlen(text);
+	size_t used;
 
-	used += (size_t)snprintf(text + used, size - used, "%s ", f->name);
+	vl_append(text, size, "%s ", f->name);
+	used = strlen(text);
 	for (; *value && used + 2 < size; value++)
 		text[used++] = *value == '\n' ? '?' : *value;
 	text[used++] = '\n';

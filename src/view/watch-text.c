@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../attach/attach.h"
+#include "../base/append.h"
 #include "../base/array.h"
 #include "../base/clock.h"
 #include "watching.h"
@@ -113,20 +114,19 @@ static const char *kind_of(struct vl_watcher *w, uint64_t va, size_t len, const 
 
 /* ---- changes ---- */
 
-static void put_hex(char **at, const char *end, const unsigned char *bytes, size_t len)
+static void put_hex(char *text, size_t size, const unsigned char *bytes, size_t len)
 {
-	for (size_t i = 0; i < len && i < MOST_BYTES; i++)
-		*at += snprintf(*at, (size_t)(end - *at), "%02x", bytes[i]);
+	vl_append_hex(text, size, bytes, len < MOST_BYTES ? len : MOST_BYTES);
 	if (len > MOST_BYTES)
-		*at += snprintf(*at, (size_t)(end - *at), "...");
+		vl_append(text, size, "...");
 }
 
 static void tell(struct vl_watcher *w, uint64_t va, const unsigned char *old,
 		 const unsigned char *new, size_t len)
 {
 	struct vl_watch_event *e = vl_watch_add(w, VL_WATCH_TEXT);
-	char name[sizeof(e->name)], text[4 * MOST_BYTES + 64], *at = text;
-	const char *end = text + sizeof(text), *symbol;
+	char name[sizeof(e->name)], text[4 * MOST_BYTES + 64] = "";
+	const char *symbol;
 	uint64_t offset = 0;
 	int n;
 
@@ -136,11 +136,11 @@ static void tell(struct vl_watcher *w, uint64_t va, const unsigned char *old,
 	n = snprintf(name, sizeof(name), "%s+0x%llx", symbol ? symbol : "?",
 		     (unsigned long long)(symbol ? offset : va));
 	vl_watch_name(e, name, (size_t)n < sizeof(name) ? (size_t)n : sizeof(name) - 1);
-	at += snprintf(at, (size_t)(end - at), "%s: ", kind_of(w, va, len, new, symbol, offset));
-	put_hex(&at, end, old, len);
-	at += snprintf(at, (size_t)(end - at), " to ");
-	put_hex(&at, end, new, len);
-	vl_watch_text(e, text, (size_t)(at - text));
+	vl_append(text, sizeof(text), "%s: ", kind_of(w, va, len, new, symbol, offset));
+	put_hex(text, sizeof(text), old, len);
+	vl_append(text, sizeof(text), " to ");
+	put_hex(text, sizeof(text), new, len);
+	vl_watch_text(e, text, strlen(text));
 }
 
 /* Add an event for each run of bytes in which the page @new differs from @old. */

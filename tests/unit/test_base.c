@@ -342,6 +342,15 @@ static void test_append(void)
 	ok(vl_append(buf, sizeof(buf), "%s", "") && !vl_append(buf, sizeof(buf), "6") &&
 		   !strcmp(buf, "12, 345"),
 	   "nothing goes further");
+	*buf = '\0';
+	ok(vl_append_hex(buf, sizeof(buf), "\x00\xa9", 2) &&
+		   vl_append_hex(buf, sizeof(buf), "\xff", 1) && !strcmp(buf, "00a9ff"),
+	   "bytes in hexadecimal");
+	ok(!vl_append_hex(buf, sizeof(buf), "\x01", 1) && !strcmp(buf, "00a9ff"),
+	   "no half of a byte, and nothing goes further");
+	buf[4] = '\0';
+	ok(!vl_append_hex(buf, sizeof(buf), "\x12\x34", 2) && !strcmp(buf, "00a912"),
+	   "bytes that are cut off");
 }
 
 static void test_reaper(void)
