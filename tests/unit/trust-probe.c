@@ -5,7 +5,7 @@
  *        trust-probe break FILE ROUNDS SEED
  *        trust-probe index FILE ROUNDS SEED
  *
- * For tests/57-trust.bats. Unpacks FILE (a vmlinuz) to stdout. Or breaks copies of FILE (a vmlinuz
+ * For tests/57-trust*.bats. Unpacks FILE (a vmlinuz) to stdout. Or breaks copies of FILE (a vmlinuz
  * or an unpacked kernel) at random, and opens them: prints "opened N refused N", or the first error
  * that has more than one line. Or opens FILE, a kernel of the store, by its index and without it:
  * prints what differs, or "same". Then it breaks copies of the index at random and uses what is
