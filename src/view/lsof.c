@@ -55,7 +55,7 @@ static const struct vl_column columns[] = {
 		      .doc = "REG, DIR, CHR, BLK, FIFO, LINK, a_inode, or the kind of socket" },
 	[OF_DEVICE] = { "DEVICE", VL_CELL_TEXT, true,
 			.doc = "its own, else that it is on: major,minor" },
-	[OF_SIZE] = { "SIZE", VL_CELL_UINT, true, .doc = "in bytes" },
+	[OF_SIZE] = { "SIZE", VL_CELL_UINT, true, .doc = "its size, in bytes" },
 	[OF_NODE] = { "NODE", VL_CELL_UINT, true, .doc = "number of its inode" },
 	[OF_NAME] = { "NAME", VL_CELL_TEXT, true, .doc = "path, or a socket's addresses" },
 	[OF_POS] = { "POS", VL_CELL_UINT, false, .doc = "where in the file it is, in bytes" },

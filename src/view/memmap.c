@@ -26,7 +26,7 @@ static const struct vl_column columns[] = {
 	[MAP_SPACE] = { "SPACE", VL_CELL_TEXT, true, .doc = "kind of address: phys, virt" },
 	[MAP_START] = { "START", VL_CELL_HEX, true, .doc = "first address" },
 	[MAP_LAST] = { "LAST", VL_CELL_HEX, true, .doc = "last address" },
-	[MAP_SIZE] = { "SIZE", VL_CELL_UINT, true, .doc = "in KiB" },
+	[MAP_SIZE] = { "SIZE", VL_CELL_UINT, true, .doc = "its size, in KiB" },
 	[MAP_WHAT] = { "WHAT", VL_CELL_TEXT, true, .doc = "what is there" },
 	[MAP_MAPPED] = { "MAPPED", VL_CELL_UINT, false,
 			 .doc = "KiB of it that pages are mapped for" },
