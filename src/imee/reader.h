@@ -21,7 +21,7 @@ struct vl_reader {
 	int rank[NR_ENGINES];
 	char why[NR_ENGINES][VL_RAW_WHY];
 	char reason[VL_RAW_WHY];
-	char others[2 * VL_RAW_WHY + 32]; /* the reasons of the engines not taken */
+	char others[(NR_ENGINES - 1) * (VL_RAW_WHY + 16)]; /* why the others were not taken */
 };
 
 #endif
