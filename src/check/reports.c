@@ -202,15 +202,15 @@ struct vl_error *vl_check_image(struct vl_checker *c)
 				  "EXPECTED" :
 				  "LEGAL";
 		vl_check_show(
-			c, &(struct vl_check_row){
-				   .class = strcmp(state, "poke") ? VL_CHECK_FINDING :
-								    VL_CHECK_NOTE,
-				   .check = "trusted text",
-				   .at = address_in(&t, i, "ADDRESS"),
-				   .what = what,
-				   .found = found,
-				   .expected = vl_check_cell(&t, i, expects, legal, sizeof(legal)),
-			   });
+			c,
+			&(struct vl_check_row){
+				.class = strcmp(state, "poke") ? VL_CHECK_FINDING : VL_CHECK_NOTE,
+				.check = "trusted text",
+				.at = address_in(&t, i, "ADDRESS"),
+				.what = what,
+				.found = found,
+				.expected = vl_check_cell(&t, i, expects, legal, sizeof(legal)),
+			});
 	}
 	if (!err)
 		note_text(c, "the kernel's text", "compared with the trusted kernel of its build",

@@ -35,10 +35,10 @@ static struct vl_error *hear(struct vl_port_asker *a, struct vl_message *ret)
 /* An error if pages are visited now: the answer could be that about the next pages. */
 static struct vl_error *check_idle(const struct vl_port_asker *a)
 {
-	return a->visits[channel(a)] ? vl_error_new(VL_ERR_ARG,
-						    "memory of the guest was asked for while pages "
-						    "of it are visited") :
-				       NULL;
+	return a->visits[channel(a)] ?
+		       vl_error_new(VL_ERR_ARG, "memory of the guest was asked for while pages "
+						"of it are visited") :
+		       NULL;
 }
 
 static struct vl_error *ask(struct vl_port_asker *a, struct vl_message *m)

@@ -340,10 +340,8 @@ struct vl_error *vl_trust_check(const struct vl_trust *t, const struct vl_trust_
 const char *vl_trust_kind_name(enum vl_trust_kind kind)
 {
 	static const char *const names[] = {
-		[VL_TRUST_CHANGED] = "changed",
-		[VL_TRUST_ATTACHED] = "attached",
-		[VL_TRUST_POKE] = "poke",
-		[VL_TRUST_UPDATE] = "poke",
+		[VL_TRUST_CHANGED] = "changed",	  [VL_TRUST_ATTACHED] = "attached",
+		[VL_TRUST_POKE] = "poke",	  [VL_TRUST_UPDATE] = "poke",
 		[VL_TRUST_SWITCHED] = "switched",
 	};
 

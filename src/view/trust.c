@@ -57,9 +57,9 @@ struct run {
 	struct vl_stubs stubs;
 	struct vl_trust_finding *found;
 	size_t nr, cap;
-	uint64_t all;	    /* number of findings, without attachments */
-	uint64_t attached;  /* number of attachments, and of calls that are being changed */
-	size_t nr_attached; /* of these, those in found[] */
+	uint64_t all;		 /* number of findings, without attachments */
+	uint64_t attached;	 /* number of attachments, and of calls that are being changed */
+	size_t nr_attached;	 /* of these, those in found[] */
 	enum vl_trust_kind last; /* of these, the last one that is not in found[] */
 	bool full;
 	uint64_t began; /* ticks() at the first look */
