@@ -132,6 +132,7 @@ views() {
 	diff -r "$T/with" "$T/offsets"
 	run --separate-stderr vpeek "$D" init_task:task_struct.comm
 	assert_status 3
+	[[ $stderr == *"build id $id: vlens types add FILE"* ]] || fail "$stderr"
 	cp "$T/btf" "$T/types/$id.types"
 	# A stored file that was damaged is no reason to guess.
 	truncate -s 100000 "$T/types/$id.types"

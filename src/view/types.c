@@ -27,21 +27,33 @@ void vl_types_deinit(struct vl_types *t)
 	t->btf = NULL;
 }
 
+/* Offsets that were added from DWARF do not suffice: members are shown by their types. */
+static struct vl_error *no_types(const struct vl_attach *c)
+{
+	return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "the guest's kernel has no BTF types"),
+			     "add its vmlinux with BTF%s%s: vlens types add FILE; addresses and "
+			     "symbols need no types",
+			     *c->build_id ? ", of build id " : "", c->build_id);
+}
+
 /* Read the BTF in the kernel's memory, for a cache that has lost it. */
 static struct vl_error *read_btf(struct vl_types *t, void **ret, size_t *len_ret)
 {
 	const struct vl_kernel *k = t->g->attach->kernel;
 	uint64_t start = vl_symbol(k, "__start_BTF"), stop = vl_symbol(k, "__stop_BTF");
+	const uint16_t magic = VL_BTF_MAGIC;
+	struct vl_error *err;
 
 	if (!start || stop <= start || stop - start > BTF_MAX)
-		return vl_error_hint(
-			vl_error_new(VL_ERR_KERNEL, "the guest's kernel has no BTF types"),
-			"without a type, addresses and symbols can be shown");
+		return no_types(t->g->attach);
 	*len_ret = stop - start;
 	*ret = malloc(*len_ret);
 	if (!*ret)
 		return vl_error_nomem();
-	return vl_read_error(vl_read(t->g->reader, &t->g->space, start, *ret, *len_ret), start);
+	err = vl_read_error(vl_read(t->g->reader, &t->g->space, start, *ret, *len_ret), start);
+	if (!err && (*len_ret < sizeof(magic) || memcmp(*ret, &magic, sizeof(magic)) != 0))
+		err = no_types(t->g->attach);
+	return err;
 }
 
 struct vl_error *vl_types_need(struct vl_types *t)
