@@ -80,6 +80,8 @@ types_too() {
 	vlsmod --engine=direct -J "$1" | rows modules >"$2/modules"
 	vnetstat --engine=direct -J "$1" | rows sockets >"$2/sockets"
 	vlsof --engine=direct -J "$1" | rows files >"$2/files"
+	vip --engine=direct -J "$1" | rows interfaces >"$2/interfaces"
+	[[ -s $2/interfaces ]] || fail "no interfaces"
 }
 
 @test "symbols of code only: the same is said as with all symbols" {

@@ -309,4 +309,17 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 	return err ? err : vl_table_end(t);
 }
 
-const struct vl_scan vl_scan_links = { "links", "interfaces", columns, true, run, NULL, NULL };
+/* Those of IPv6, too: without them no address of it would be shown. */
+static const enum vl_field links_fields[] = {
+	VL_F_NET_DEVICES,  VL_F_NET_LIST,     VL_F_NET_INUM,	     VL_F_NETDEV_LIST,
+	VL_F_NETDEV_NAME,  VL_F_NETDEV_INDEX, VL_F_NETDEV_MTU,	     VL_F_NETDEV_FLAGS,
+	VL_F_NETDEV_STATE, VL_F_NETDEV_TYPE,  VL_F_NETDEV_OPERSTATE, VL_F_NETDEV_ADDR,
+	VL_F_NETDEV_IN,	   VL_F_NETDEV_IN6,   VL_F_NETDEV_ADDR_LEN,  VL_F_IN_ADDRESSES,
+	VL_F_IFA_NEXT,	   VL_F_IFA_LOCAL,    VL_F_IFA_PREFIX,	     VL_F_IN6_ADDRESSES,
+	VL_F_IF6_NODE,	   VL_F_IF6_ADDRESS,  VL_F_IF6_PREFIX,	     VL_NR_FIELDS,
+};
+
+static const char *const links_symbols[] = { "net_namespace_list", NULL };
+
+const struct vl_scan vl_scan_links = { "links", "interfaces", columns,	     true,
+				       run,	links_fields, links_symbols };

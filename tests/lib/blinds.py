@@ -17,7 +17,7 @@ PROOFS = {"untyped": ("vcheck", "no BTF types"), "data": ("vsyscalldump", "symbo
 
 # Views of memory; without types one may be refused, as not every field shows itself in the code.
 VIEWS = ["vpslist", "vpidlist", "vcredlist", "vuname --engine=direct", "vps --engine=direct", "vfree --engine=direct",
-         "vlsmod --engine=direct", "vnetstat --engine=direct", "vlsof --engine=direct"]
+         "vlsmod --engine=direct", "vnetstat --engine=direct", "vlsof --engine=direct", "vip --engine=direct"]
 REFUSALS = {"untyped": "no BTF types", "data": "symbols of its code only"}
 
 
