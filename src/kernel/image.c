@@ -325,9 +325,10 @@ static struct vl_error *no_linux(const char *why)
 /* The kernel protects its code just before its first program runs (mark_rodata_ro()). */
 static struct vl_error *no_symbols_yet(const struct vl_target *t)
 {
-	return vl_error_hint(vl_error_new(VL_ERR_BOOTING, "the guest's kernel is booting: it does not "
-							  "protect its code yet, and no table of its "
-							  "symbols is found"),
+	return vl_error_hint(vl_error_new(VL_ERR_BOOTING,
+					  "the guest's kernel is booting: it does not "
+					  "protect its code yet, and no table of its "
+					  "symbols is found"),
 			     "%s", vl_target_wait_hint(t));
 }
 

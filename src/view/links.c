@@ -321,5 +321,5 @@ static const enum vl_field links_fields[] = {
 
 static const char *const links_symbols[] = { "net_namespace_list", NULL };
 
-const struct vl_scan vl_scan_links = { "links", "interfaces", columns,	     true,
+const struct vl_scan vl_scan_links = { "links", "interfaces", columns,	    true,
 				       run,	links_fields, links_symbols };
