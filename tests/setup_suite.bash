@@ -6,6 +6,8 @@
 #
 # To keep guests between runs while writing tests, name a folder for them:
 #     VLENS_TEST_RUN=/tmp/mine bats tests/30-live.bats
+# With VLENS_TEST_DROP=1 besides, tests still stop those that no other test needs, as ./check has
+# it: some of them keep the machine's CPUs busy.
 
 setup_suite() {
 	local tests=${BASH_SOURCE[0]%/*}
@@ -26,7 +28,8 @@ setup_suite() {
 	# Not below BATS_SUITE_TMPDIR: QEMU under libvirt, which runs as another
 	# user, must reach it, and the name of a socket may not be long.
 	if [[ -n ${VLENS_TEST_RUN:-} ]]; then
-		export VLENS_TEST_KEEP=1
+		export VLENS_TEST_GIVEN=1
+		[[ -n ${VLENS_TEST_DROP:-} ]] || export VLENS_TEST_KEEP=1
 		mkdir -p "$VLENS_TEST_RUN"
 	else
 		VLENS_TEST_RUN=$(mktemp -d /tmp/vlens-bats.XXXXXX)
@@ -38,7 +41,7 @@ setup_suite() {
 }
 
 teardown_suite() {
-	[[ -z ${VLENS_TEST_KEEP:-} && -n ${VLENS_TEST_RUN:-} ]] || return 0
+	[[ -z ${VLENS_TEST_GIVEN:-} && -n ${VLENS_TEST_RUN:-} ]] || return 0
 	"${BASH_SOURCE[0]%/*}/guest/stop" --all
 	rm -rf "$VLENS_TEST_RUN"
 }
