@@ -33,7 +33,7 @@ setup() {
 			continue
 		fi
 		assert_refused vps "$T/raw" "the file is cut short: it ends at byte $end of "
-		[[ $stderr == *"vlens dump GUEST FILE; --partial shows what is in it" ]] ||
+		[[ $stderr == *"vlens dump GUEST FILE; vps --partial shows what is in it" ]] ||
 			fail "$stderr"
 		refused=1
 		break
@@ -167,7 +167,7 @@ setup() {
 	dump g7
 	"$VT_TESTS/lib/image" holed "$DUMPS/g7.elf" "$T/holed" sched_dl_entity
 	run --separate-stderr vps "$T/holed" -ef
-	assert_refused vps "$T/holed" "the file does not have all of the kernel's types (BTF); --partial takes the fields of structures from its code"
+	assert_refused vps "$T/holed" "the file does not have all of the kernel's types (BTF); vps --partial takes the fields of structures from its code"
 	for tool in vlsmod vpslist; do
 		run --separate-stderr "$tool" --partial "$T/holed"
 		assert_status 0
@@ -215,7 +215,7 @@ setup() {
 	"$VT_TESTS/lib/image" holed "$DUMPS/g7.elf" "$T/holed" "--tcp=127.0.0.1:4242"
 	run --separate-stderr vps "$T/holed" -ef
 	assert_refused vps "$T/holed" "the page at 0x"
-	[[ $stderr == *" is not in the file; --partial goes on without it, and views of memory, as vpslist, show what is in the file" ]] || fail "$stderr"
+	[[ $stderr == *" is not in the file; vps --partial goes on without it, and views of memory, as vpslist, show what is in the file" ]] || fail "$stderr"
 	assert_same "$(vpslist "$DUMPS/g7.elf")" "$(vpslist "$T/holed")"
 	assert_same "$(vcat "$DUMPS/g7.elf" /proc/1/cmdline)" "$(vcat "$T/holed" /proc/1/cmdline)"
 }

@@ -147,7 +147,7 @@ static struct vl_error *boot_with(struct vl_attach *c, const struct vl_vcpu *v,
 		c->pt.root = img->root;
 	if (!err && img->lacks_btf && !vl_target_is_partial(c->target))
 		err = vl_error_hint(vl_error_new(VL_ERR_KERNEL, LACKS_TYPES),
-				    "--partial takes the fields of structures from its code");
+				    "vps --partial takes the fields of structures from its code");
 	if (!err)
 		err = get_kernel(c, img, deadline);
 	if (err && err->code == VL_ERR_KERNEL && img && img->lacks_btf &&

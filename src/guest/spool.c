@@ -138,7 +138,7 @@ static struct vl_error *not_whole(struct vl_error *err)
 		return err;
 	if (err->code == VL_ERR_ARG)
 		vl_error_hint(err, "is the file whole? gzip, xz and zstd test it with -t; "
-				   "--partial shows what is in it");
+				   "vps --partial shows what is in it");
 	err->code = VL_ERR_TARGET;
 	return vl_error_prefix(err, "the file is compressed");
 }

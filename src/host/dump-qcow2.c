@@ -68,7 +68,7 @@ static struct vl_error *cut_off(struct image *im, const char *what, uint64_t at,
 					  ", and %s lies at %" PRIu64,
 					  im->size, what, at),
 			     "is it still being copied? copy it again%s",
-			     list ? "" : "; --partial shows what is in it");
+			     list ? "" : "; vps --partial shows what is in it");
 }
 
 static bool read_at(const struct image *im, uint64_t at, void *buf, size_t len)

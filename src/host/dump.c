@@ -21,7 +21,7 @@
 #include "vmware.h"
 
 /* For formats that can be read where they are cut short. */
-#define PARTIAL "--partial shows what is in it"
+#define PARTIAL "vps --partial shows what is in it"
 
 struct vl_error *vl_dump_truncated(uint64_t need, uint64_t have)
 {
@@ -340,7 +340,7 @@ struct vl_error *vl_target_lacking(const struct vl_target *t, uint64_t gpa)
 	if (t->partial)
 		return err;
 	err->code = VL_ERR_TARGET;
-	return vl_error_hint(err, "--partial goes on without it, and views of memory, as vpslist, "
+	return vl_error_hint(err, "vps --partial goes on without it, and views of memory, as vpslist, "
 				  "show what is in the file");
 }
 

@@ -22,7 +22,7 @@ struct vl_error *vl_cut_off(struct vl_cursor *c)
 			     " bytes, within the guest's memory",
 			     c->s->bytes.size),
 		"is it still being written? else was the disk full? make it again: vlens "
-		"dump GUEST FILE; --partial shows what is in it");
+		"dump GUEST FILE; vps --partial shows what is in it");
 }
 
 struct vl_error *vl_damaged_at(const struct vl_cursor *c, const char *what)
