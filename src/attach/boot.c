@@ -183,8 +183,8 @@ struct vl_error *vl_attach_late(void)
  */
 #define MAX_TRIES 5
 
-/* Name the @nr kernels of a memory, to choose from. */
-static struct vl_error *choose(char (*releases)[VL_RELEASE_SIZE], size_t nr)
+/* Name the @nr kernels of a memory, to choose from. @asked: the one that was asked for; 0: none. */
+static struct vl_error *choose(char (*releases)[VL_RELEASE_SIZE], size_t nr, unsigned int asked)
 {
 	char text[768] = "";
 
@@ -196,6 +196,11 @@ static struct vl_error *choose(char (*releases)[VL_RELEASE_SIZE], size_t nr)
 		return vl_error_hint(
 			vl_error_new(VL_ERR_KERNEL, "the memory holds one kernel: %s", releases[0]),
 			"leave out --kernel");
+	if (asked)
+		return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
+						  "there is no kernel %u: the memory holds %zu: %s",
+						  asked, nr, text),
+				     "choose one of them, as by --kernel=1");
 	return vl_error_hint(
 		vl_error_new(VL_ERR_KERNEL, "the memory holds %zu kernels: %s", nr, text),
 		"choose one, as by --kernel=1");
@@ -249,7 +254,7 @@ static struct vl_error *boot_by_search(struct vl_attach *c)
 	vl_error_destroy(first);
 	if (!taken.kernel || (!asked && nr_good > 1 && nr_run != 1)) {
 		vl_kernel_destroy(taken.kernel);
-		return choose(releases, nr_good);
+		return choose(releases, nr_good, asked);
 	}
 	if (nr_good == 1)
 		taken.number = 0;
