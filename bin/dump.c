@@ -108,6 +108,7 @@ static void print_result(const struct request *r, const struct vl_guest *g,
 			 const struct vl_save_result *s)
 {
 	struct vl_stats stats;
+	struct vl_shortfall lacks;
 	struct clean_state state = { 0 };
 
 	fflush(stdout);
@@ -128,6 +129,10 @@ static void print_result(const struct request *r, const struct vl_guest *g,
 	}
 	if (s->unreadable)
 		fprintf(stderr, "; %" PRIu64 " could not be read and are zeros", s->unreadable);
+	if (vl_guest_shortfall(g, &lacks) && lacks.has < lacks.of)
+		fprintf(stderr,
+			"; the file that was read is cut short: %" PRIu64 " of %" PRIu64 " pages",
+			lacks.has, lacks.of);
 	if (s->registers == VL_SAVE_REGISTERS_NONE) {
 		fputs("; no registers: ", stderr);
 		print_clean(stderr, s->no_registers, strlen(s->no_registers), false, NULL);

@@ -17,5 +17,10 @@ struct vl_error *vl_guest_save(struct vl_guest *g, const char *path,
 	/* The attach finds out where the memory lies. */
 	if (vl_target_placement(t, 2, &second))
 		err = vl_guest_attach(g, true);
-	return err ? err : vl_save(t, path, o, ret);
+	if (!err)
+		err = vl_save(t, path, o, ret);
+	/* What a file lacks is known by its kernel (vl_guest_shortfall()). */
+	if (!err && !vl_target_is_live(t))
+		vl_error_destroy(vl_guest_attach(g, true));
+	return err;
 }
