@@ -116,6 +116,8 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 		/* A task of the guest that holds a lock may have to wait for a CPU. */
 		sleep_ns(i > 0 ? i * i * 2 * MS : 0);
 	}
+	if (t->must && err->code == VL_ERR_LACKING)
+		return err;
 	r->stats->gave_up++;
 	vl_blame(t, err);
 	vl_error_destroy(err);

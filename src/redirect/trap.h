@@ -38,6 +38,8 @@ struct vl_trap {
 	int64_t ret;
 	bool pass; /* let the host's kernel do it */
 	bool sent; /* answered already */
+	/* programs do not look if this call fails: without an answer the run ends */
+	bool must;
 	/* the fallback if the guest gives no answer */
 	int tries;
 	int fail_errno;
