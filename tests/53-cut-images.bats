@@ -87,6 +87,25 @@ setup() {
 	assert_same "$(<"$T/whole")" "$output"
 }
 
+# Pages are missing anywhere, as in a file that was copied in part. Its kernel's image is whole, so
+# the kernel is known.
+@test "a file with holes: what lies in one is absent, never 0, in each view; and that is said" {
+	local seed share image
+	dump g7
+	image=$(vmem -J "$DUMPS/g7.elf" | jq -r '.memory[] | select(.what == "kernel image") | .phys' | head -1)
+	for seed in 1 2 3; do
+		share=$((seed * 10))
+		"$VT_TESTS/lib/punch" "$DUMPS/g7.elf" "$T/punched" "$((SRANDOM >> 4))" "$share" \
+			"$image-$(printf '%x' $((image + (64 << 20))))"
+		"$VT_TESTS/lib/punch" --compare "$DUMPS/g7.elf" "$T/punched" vps vuname vfree vlsmod vuptime \
+			vlsof vss vip vdmesg vpidlist vpslist vcredlist || fail "share $share"
+		# A program that would print 1970 ends instead.
+		run --separate-stderr vdate --partial "$T/punched" +%s
+		[[ $status -eq 0 && $output == "$(vdate "$DUMPS/g7.elf" +%s)" ]] ||
+			[[ $status -eq 3 && -z $output && $stderr == *"is not in the file"* ]] || fail "$output $stderr"
+	done
+}
+
 @test "a LiME file that ends with a range, and lacks what is behind: its kernel knows" {
 	local pages
 	dump g7
@@ -118,6 +137,8 @@ setup() {
 		run --separate-stderr $tool "$T/raw"
 		[[ $stderr =~ "$T/raw: the file is cut short: "[0-9]+" of "[0-9]+" pages" ]] || fail "$tool: $stderr"
 	done
+	run --separate-stderr vlens dump "$T/raw" "$T/again"
+	[[ $status -eq 0 && $stderr =~ "; the file that was read is cut short: "[0-9]+" of "[0-9]+" pages" ]] || fail "$stderr"
 }
 
 @test "each format: a wrong magic, a file that grows, bytes behind its end: one line, or the whole answer" {

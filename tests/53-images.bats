@@ -423,6 +423,10 @@ in_a_process() {
 		assert_same "$(vps "$DUMPS/g7.elf" -e)" "$(vps --kernel=1 "$T/two" -e)"
 		assert_same "$(vuname "$DUMPS/$other.elf" -a)" "$(vuname --kernel=2 "$T/two" -a)"
 		assert_same "$(vpslist "$DUMPS/$other.elf")" "$(vpslist --kernel=2 "$T/two")"
+		run --separate-stderr vuname --kernel=3 "$T/two" -r
+		assert_status 3
+		[[ $stderr == *"there is no kernel 3: the memory holds 2: 1: "*", 2: $release; choose one of them, as by --kernel=1" ]] ||
+			fail "$stderr"
 		rm "$T/two"
 	done
 }

@@ -325,6 +325,9 @@ struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err
 	return err;
 }
 
+/* The first MiB has holes of its own. */
+#define FIRST_MIB (1UL << 20)
+
 bool vl_target_lacks(const struct vl_target *t, uint64_t gpa)
 {
 	const struct vl_dump *d = dump_of(t);
@@ -340,14 +343,26 @@ struct vl_error *vl_target_lacking(const struct vl_target *t, uint64_t gpa)
 	if (t->partial)
 		return err;
 	err->code = VL_ERR_TARGET;
-	return vl_error_hint(err, "vps --partial goes on without it, and views of memory, as vpslist, "
-				  "show what is in the file");
+	return vl_error_hint(err,
+			     "vps --partial goes on without it, and views of memory, as vpslist, "
+			     "show what is in the file");
+}
+
+/*
+ * Is @gpa between the ranges of a file of which the kernel has pointers to it? That is memory that
+ * the file was made without, as by makedumpfile: no list of a kernel leads to a device.
+ */
+static bool is_left_out(const struct vl_target *t, uint64_t gpa)
+{
+	const struct vl_ram *last = t->nr_ram ? &t->ram[t->nr_ram - 1] : NULL;
+
+	return last && gpa >= FIRST_MIB && gpa < last->gpa + last->size;
 }
 
 void vl_target_note_miss(struct vl_target *t, uint64_t gpa, const struct vl_error *err)
 {
 	if (dump_of(t) && !dump_of(t)->missed &&
-	    (err ? err->code == VL_ERR_LACKING : vl_target_lacks(t, gpa)))
+	    (err ? err->code == VL_ERR_LACKING : vl_target_lacks(t, gpa) || is_left_out(t, gpa)))
 		((struct vl_dump *)t->priv)->missed = gpa + !gpa;
 }
 
@@ -360,9 +375,6 @@ struct vl_error *vl_target_missed(struct vl_target *t)
 	((struct vl_dump *)t->priv)->missed = 0;
 	return vl_target_lacking(t, gpa);
 }
-
-/* The first MiB has holes of its own. */
-#define FIRST_MIB (1UL << 20)
 
 /* The pages of @r that the file of @d does not have. */
 static uint64_t behind_end(const struct vl_dump *d, const struct vl_ram *r)

@@ -82,17 +82,107 @@ void vl_fields_add_plain(struct vl_fields *fs, enum vl_field_kind kind, size_t o
 	add(fs, &(struct vl_walk_field){ .kind = (uint8_t)kind, .size = 8, .out = (uint32_t)out });
 }
 
+void vl_fields_note_lacks(struct vl_fields *fs, size_t out)
+{
+	fs->notes_lacks = true;
+	fs->lacks = (uint32_t)out;
+}
+
+void vl_fields_compute(struct vl_fields *fs, size_t at, size_t size, size_t from)
+{
+	if (fs->nr_computed < ARRAY_SIZE(fs->computed))
+		fs->computed[fs->nr_computed++] = (struct vl_computed){
+			.at = (uint16_t)at,
+			.size = (uint16_t)size,
+			.from = (uint16_t)from,
+		};
+}
+
+static uint32_t lacks_of(const struct vl_fields *fs, const void *record)
+{
+	uint32_t lacks = 0;
+
+	if (fs->notes_lacks)
+		memcpy(&lacks, (const char *)record + fs->lacks, sizeof(lacks));
+	return lacks;
+}
+
+/* Are bytes of the record in [@at, @at + @size) of a field in the mask @lacks? */
+static bool lacks_bytes(const struct vl_fields *fs, uint32_t lacks, size_t at, size_t size)
+{
+	for (size_t i = 0; lacks && i < fs->nr; i++)
+		if (lacks >> i & 1 && at < fs->f[i].out + fs->f[i].size && fs->f[i].out < at + size)
+			return true;
+	for (size_t i = 0; lacks && i < fs->nr_computed; i++)
+		if (at < fs->computed[i].at + fs->computed[i].size &&
+		    fs->computed[i].at < at + size &&
+		    lacks_bytes(fs, lacks, fs->computed[i].from, 1))
+			return true;
+	return false;
+}
+
+bool vl_record_lacks(const struct vl_fields *fs, const void *record, size_t out)
+{
+	return lacks_bytes(fs, lacks_of(fs, record), out, 1);
+}
+
+static void note_lacks(const struct vl_walk *w, const struct vl_fields *fs, size_t nr)
+{
+	for (size_t k = 0; k < nr; k++) {
+		uint32_t lacks = 0;
+
+		for (size_t i = 0; i < fs->nr; i++) {
+			uint8_t status = w->status[k * fs->nr + i];
+
+			if (status != VL_READ_OK && status != VL_READ_NULL)
+				lacks |= 1U << i;
+		}
+		memcpy((char *)w->records + k * w->stride + fs->lacks, &lacks, sizeof(lacks));
+	}
+}
+
+struct vl_error *vl_left_out(size_t nr, const char *what, struct vl_error *err)
+{
+	if (!nr || err)
+		return err;
+	return vl_error_hint(vl_error_new(VL_ERR_LACKING,
+					  "%zu %s cannot be shown: what names them cannot be read",
+					  nr, what),
+			     "that memory is not in the file, or it is damaged");
+}
+
+struct vl_error *vl_records_keep(struct vl_walk *w, const struct vl_fields *fs, size_t out,
+				 const char *what, struct vl_error *err, size_t *nr)
+{
+	size_t kept = 0, of = *nr;
+
+	for (size_t k = 0; k < of; k++) {
+		char *record = (char *)w->records + k * w->stride;
+
+		if (vl_record_lacks(fs, record, out))
+			continue;
+		if (kept != k)
+			memcpy((char *)w->records + kept * w->stride, record, w->stride);
+		kept++;
+	}
+	*nr = kept;
+	return vl_left_out(of - kept, what, err);
+}
+
 static struct vl_error *walk_error(const struct vl_raw_guest *g, const struct vl_walked *w,
 				   const char *what)
 {
-	if (vl_target_is_partial(g->target) &&
+	if (!vl_target_is_live(g->target) &&
 	    (w->status == VL_READ_GONE || w->status == VL_READ_NO_RAM))
 		return vl_error_hint(
 			vl_error_fault(w->fault,
 				       "%s cannot be followed after %zu elements: 0x%" PRIx64
 				       " is not in the file",
 				       what, w->nr, w->fault),
-			"what is behind lies in the part that the file lacks, or is not found");
+			vl_target_is_partial(g->target) ?
+				"what is behind lies in the part that the file lacks, or is not "
+				"found" :
+				"the file lacks that memory, or the list is damaged");
 	switch (w->status) {
 	case VL_READ_LOOP:
 		return vl_error_hint(vl_error_fault(w->fault,
@@ -135,6 +225,8 @@ struct vl_error *vl_collect(struct vl_raw_guest *g, struct vl_walk *w, const str
 		if (!w->records || !w->status)
 			return vl_error_nomem();
 		vl_walk(g->reader, &g->space, w, &walked);
+		if (fs->notes_lacks)
+			note_lacks(w, fs, walked.nr < w->max ? walked.nr : w->max);
 		if (walked.status == VL_READ_OK || walked.status == VL_READ_GONE)
 			break;
 		if (walked.status == VL_READ_MORE) {
@@ -341,12 +433,15 @@ int64_t vl_column_number(const struct vl_column *c, const void *record)
 
 void vl_table_record(struct vl_table *t, const struct vl_fields *fs, const void *record)
 {
+	const uint32_t lacks = fs ? lacks_of(fs, record) : 0;
+
 	vl_table_row(t);
 	for (size_t i = 0; i < t->nr_columns; i++) {
 		const struct vl_column *c = &t->columns[i];
 		const char *text = (const char *)record + c->at;
 
-		if (!c->size || (fs && find_lacking(fs, c->at) < fs->nr_lacking))
+		if (!c->size || (fs && find_lacking(fs, c->at) < fs->nr_lacking) ||
+		    lacks_bytes(fs, lacks, c->at, c->size))
 			continue;
 		if (c->kind == VL_CELL_TEXT) {
 			if (*text || !c->or_none)
@@ -358,4 +453,11 @@ void vl_table_record(struct vl_table *t, const struct vl_fields *fs, const void 
 				vl_table_int(t, i, v);
 		}
 	}
+}
+
+void vl_table_none(struct vl_table *t, size_t column)
+{
+	if (!t->full && t->nr_rows && column < t->nr_columns)
+		t->cells[(t->nr_rows - 1) * t->nr_columns + column] =
+			(struct vl_cell){ .kind = VL_CELL_NONE };
 }

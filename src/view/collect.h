@@ -22,6 +22,13 @@ struct vl_fields {
 	size_t nr;
 	uint32_t lacking[VL_WALK_FIELDS]; /* places in the record whose field the kernel lacks */
 	size_t nr_lacking;
+	/* vl_fields_note_lacks(), vl_fields_compute() */
+	bool notes_lacks;
+	uint32_t lacks;
+	struct vl_computed {
+		uint16_t at, size, from;
+	} computed[8];
+	size_t nr_computed;
 };
 
 /*
@@ -39,6 +46,15 @@ int vl_fields_add_through(struct vl_fields *fs, enum vl_field through, enum vl_f
  */
 int vl_fields_add_far(struct vl_fields *fs, const enum vl_field *path, size_t nr, size_t out,
 		      size_t size);
+/*
+ * Let vl_collect() set the bits, at @out of the record (a uint32_t), of the fields that it could
+ * not read. A field behind a pointer that is NULL is no such field.
+ */
+void vl_fields_note_lacks(struct vl_fields *fs, size_t out);
+/* The @size bytes at @at of the record are computed by the caller, from the field at @from. */
+void vl_fields_compute(struct vl_fields *fs, size_t at, size_t size, size_t from);
+/* Could the field at @out of @record, or the value that was computed from it, not be read? */
+bool vl_record_lacks(const struct vl_fields *fs, const void *record, size_t out);
 /* Add the element's address or, in an xarray, its index. */
 void vl_fields_add_plain(struct vl_fields *fs, enum vl_field_kind kind, size_t out);
 
@@ -50,6 +66,15 @@ void vl_fields_add_plain(struct vl_fields *fs, enum vl_field_kind kind, size_t o
  */
 struct vl_error *vl_collect(struct vl_raw_guest *g, struct vl_walk *w, const struct vl_fields *fs,
 			    const char *what, size_t *nr_ret);
+/*
+ * Remove from the *@nr records of @w those whose field at @out could not be read, so that it is not
+ * known what they are. VL_ERR_LACKING if there were some and @err is NULL, else @err; @what names
+ * the elements, in the plural.
+ */
+struct vl_error *vl_records_keep(struct vl_walk *w, const struct vl_fields *fs, size_t out,
+				 const char *what, struct vl_error *err, size_t *nr);
+/* That error, for @nr elements that the caller left out. */
+struct vl_error *vl_left_out(size_t nr, const char *what, struct vl_error *err);
 /*
  * The walk of the list whose head is the variable @symbol, or of the IDR in it: @node is the
  * place of the node in its elements, the records have @stride bytes. `head` is 0 if the kernel
@@ -80,9 +105,12 @@ bool vl_tree_each(struct vl_raw_guest *g, uint64_t first, uint64_t max,
 
 /*
  * Add a row to @t, with the cells whose columns have a place in @record. With the fields @fs (may
- * be NULL) that a walk read into it, a column stays empty whose field the kernel lacks.
+ * be NULL) that a walk read into it, a column stays empty whose field the kernel lacks, or whose
+ * value could not be read (vl_fields_note_lacks()).
  */
 void vl_table_record(struct vl_table *t, const struct vl_fields *fs, const void *record);
+/* Drop what the last row of @t has in @column. */
+void vl_table_none(struct vl_table *t, size_t column);
 /* The number that @record has for column @c. */
 int64_t vl_column_number(const struct vl_column *c, const void *record);
 

@@ -36,22 +36,47 @@ const enum vl_field vl_name_fields[] = {
 	VL_F_FSTYPE_NAME,   VL_NR_FIELDS,
 };
 
-bool vl_object(struct vl_raw_guest *g, uint64_t base, const struct vl_part *parts, size_t nr)
+/* Returns the number of parts that were read; *@lacks_ret has those that could not be. */
+static size_t read_parts(struct vl_raw_guest *g, uint64_t base, const struct vl_part *parts,
+			 size_t nr, uint32_t *lacks_ret)
 {
 	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	struct vl_get gets[VL_PARTS_MAX];
-	size_t n = 0;
+	size_t of[VL_PARTS_MAX], n = 0, failed = 0;
 
+	*lacks_ret = 0;
 	for (size_t i = 0; i < nr && i < VL_PARTS_MAX; i++) {
 		memset(parts[i].buf, 0, parts[i].len);
-		if (base && vl_has(l, parts[i].field))
-			gets[n++] = (struct vl_get){
-				.va = base + vl_offset(l, parts[i].field),
-				.buf = parts[i].buf,
-				.len = (uint32_t)parts[i].len,
-			};
+		if (!base || !vl_has(l, parts[i].field))
+			continue;
+		of[n] = i;
+		gets[n++] = (struct vl_get){
+			.va = base + vl_offset(l, parts[i].field),
+			.buf = parts[i].buf,
+			.len = (uint32_t)parts[i].len,
+		};
 	}
-	return n && vl_gather(g->reader, &g->space, gets, n) < n;
+	failed = n ? vl_gather(g->reader, &g->space, gets, n) : 0;
+	for (size_t i = 0; failed && i < n; i++)
+		if (gets[i].status)
+			*lacks_ret |= 1U << of[i];
+	return n - failed;
+}
+
+bool vl_object(struct vl_raw_guest *g, uint64_t base, const struct vl_part *parts, size_t nr)
+{
+	uint32_t lacks;
+
+	return read_parts(g, base, parts, nr, &lacks);
+}
+
+uint32_t vl_object_lacks(struct vl_raw_guest *g, uint64_t base, const struct vl_part *parts,
+			 size_t nr)
+{
+	uint32_t lacks;
+
+	read_parts(g, base, parts, nr, &lacks);
+	return lacks;
 }
 
 /* ---- open files ---- */
@@ -66,10 +91,17 @@ static struct vl_used_file *add(struct vl_opened *f, size_t task, int32_t fd, en
 	return &f->files[f->nr++];
 }
 
+/* A running guest changes meanwhile: that something cannot be read counts for files only. */
+static void note_lack(const struct vl_raw_guest *g, struct vl_opened *f, bool lacks)
+{
+	f->lacks |= lacks && !vl_target_is_live(g->target);
+}
+
 static void add_file(struct vl_raw_guest *g, struct vl_opened *f, size_t task, int32_t fd,
 		     enum vl_file_use use, uint64_t at)
 {
 	struct vl_used_file *file = add(f, task, fd, use);
+	uint32_t lacks;
 
 	if (!file)
 		return;
@@ -84,8 +116,11 @@ static void add_file(struct vl_raw_guest *g, struct vl_opened *f, size_t task, i
 		VL_PART(FILE_MODE, file->mode),
 	};
 
-	/* The file was closed meanwhile. */
-	if (!vl_object(g, at, parts, ARRAY_SIZE(parts)) || !file->inode)
+	/* The file was closed meanwhile, or a dump lacks it. */
+	lacks = vl_object_lacks(g, at, parts, ARRAY_SIZE(parts));
+	note_lack(g, f, lacks);
+	file->lacks_flags = lacks >> 4;
+	if (!file->inode)
 		f->nr--;
 }
 
@@ -96,7 +131,9 @@ static void add_folder(struct vl_raw_guest *g, struct vl_opened *f, size_t task,
 	const struct vl_part parts[] = { VL_PART(DENTRY_INODE, inode) };
 	struct vl_used_file *file;
 
-	if (!path->dentry || !vl_object(g, path->dentry, parts, 1) || !inode)
+	if (path->dentry)
+		note_lack(g, f, vl_object_lacks(g, path->dentry, parts, 1));
+	if (!path->dentry || !inode)
 		return;
 	file = add(f, task, -1, use);
 	if (!file)
@@ -118,11 +155,13 @@ static void collect_others(struct vl_raw_guest *g, struct vl_opened *f, size_t t
 	};
 	const struct vl_part mm[] = { VL_PART(MM_EXE, exe) };
 
-	if (vl_object(g, p->fs, fs, ARRAY_SIZE(fs))) {
+	note_lack(g, f, vl_object_lacks(g, p->fs, fs, ARRAY_SIZE(fs)));
+	if (p->fs) {
 		add_folder(g, f, task, VL_FILE_CWD, &pwd);
 		add_folder(g, f, task, VL_FILE_ROOT, &root);
 	}
-	if (vl_object(g, p->mm, mm, ARRAY_SIZE(mm)) && exe)
+	note_lack(g, f, vl_object_lacks(g, p->mm, mm, ARRAY_SIZE(mm)));
+	if (exe)
 		add_file(g, f, task, -1, VL_FILE_TEXT, exe);
 }
 
@@ -133,15 +172,20 @@ static void collect_fds(struct vl_raw_guest *g, struct vl_opened *f, size_t task
 	const struct vl_part files[] = { VL_PART(FILES_FDT, table) };
 	const struct vl_part fdt[] = { VL_PART(FDT_MAX, nr), VL_PART(FDT_FD, fds) };
 
-	if (!vl_object(g, f->tasks[task].files, files, ARRAY_SIZE(files)) ||
-	    !vl_object(g, table, fdt, ARRAY_SIZE(fdt)) || !fds)
+	note_lack(g, f,
+		  vl_object_lacks(g, f->tasks[task].files, files, ARRAY_SIZE(files)) ||
+			  vl_object_lacks(g, table, fdt, ARRAY_SIZE(fdt)));
+	/* These are 0 where they could not be read. */
+	if (!f->tasks[task].files || !table || !vl_object(g, table, fdt, ARRAY_SIZE(fdt)) || !fds)
 		return;
 	nr = nr < MAX_FDS ? nr : MAX_FDS;
 	for (uint32_t at = 0; at < nr && !f->full && vl_now_ns() < until_ns; at += CHUNK) {
 		uint32_t n = nr - at < CHUNK ? nr - at : CHUNK;
 
-		if (vl_read(g->reader, &g->space, fds + 8UL * at, chunk, 8UL * n))
+		if (vl_read(g->reader, &g->space, fds + 8UL * at, chunk, 8UL * n)) {
+			note_lack(g, f, true);
 			return;
+		}
 		for (uint32_t i = 0; i < n; i++)
 			if (chunk[i])
 				add_file(g, f, task, (int32_t)(at + i), VL_FILE_FD, chunk[i]);
@@ -170,8 +214,19 @@ static struct vl_error *collect_tasks(struct vl_raw_guest *g, struct vl_opened *
 	vl_fields_add(&fs, VL_F_TASK_FS, OUT(fs));
 	vl_fields_add(&fs, VL_F_TASK_MM, OUT(mm));
 	vl_fields_add_through(&fs, VL_F_TASK_REAL_CRED, VL_F_CRED_EUID, OUT(uid));
+	vl_fields_note_lacks(&fs, offsetof(struct vl_file_task, lacks));
 	err = vl_collect_tasks(g, &w, &fs, &f->nr_tasks);
+	err = vl_records_keep(&w, &fs, offsetof(struct vl_file_task, pid), "processes", err,
+			      &f->nr_tasks);
 	f->tasks = w.records;
+	for (size_t i = 0; i < f->nr_tasks; i++) {
+		struct vl_file_task *p = &f->tasks[i];
+
+		p->lacks_comm = vl_record_lacks(&fs, p, offsetof(struct vl_file_task, comm));
+		p->lacks_uid = vl_record_lacks(&fs, p, offsetof(struct vl_file_task, uid));
+		note_lack(g, f, p->lacks);
+	}
+	note_lack(g, f, err);
 	return err;
 }
 
@@ -211,7 +266,8 @@ void vl_opened_deinit(struct vl_opened *f)
 
 void vl_inode_read(struct vl_raw_guest *g, uint64_t va, struct vl_inode *ret)
 {
-	uint64_t type, name;
+	uint64_t type = 0, name = 0;
+	uint32_t lacks, of_sb;
 	const struct vl_part parts[] = {
 		VL_PART(INODE_INO, ret->number), VL_PART(INODE_MODE, ret->mode),
 		VL_PART(INODE_SIZE, ret->size),	 VL_PART(INODE_LINKS, ret->links),
@@ -221,9 +277,17 @@ void vl_inode_read(struct vl_raw_guest *g, uint64_t va, struct vl_inode *ret)
 	const struct vl_part kind[] = { VL_PART(FSTYPE_NAME, name) };
 
 	*ret = (struct vl_inode){ .at = va };
-	if (vl_object(g, va, parts, ARRAY_SIZE(parts)) &&
-	    vl_object(g, ret->sb, sb, ARRAY_SIZE(sb)) && vl_object(g, type, kind, ARRAY_SIZE(kind)))
-		vl_read_string(g->reader, &g->space, name, ret->fs, sizeof(ret->fs));
+	lacks = vl_object_lacks(g, va, parts, ARRAY_SIZE(parts));
+	ret->lacks_number = lacks & 1;
+	ret->lacks_mode = lacks >> 1 & 1;
+	ret->lacks_size = lacks >> 2 & 3;
+	ret->lacks_rdev = lacks >> 4 & 1;
+	of_sb = vl_object_lacks(g, ret->sb, sb, ARRAY_SIZE(sb));
+	ret->lacks_dev = lacks >> 5 & 1 || of_sb & 1;
+	ret->lacks_fs = lacks >> 5 & 1 || of_sb >> 1 & 1 ||
+			vl_object_lacks(g, type, kind, ARRAY_SIZE(kind));
+	if (name && vl_read_string(g->reader, &g->space, name, ret->fs, sizeof(ret->fs)))
+		ret->lacks_fs = !ret->fs[0];
 }
 
 /* ---- names ---- */

@@ -98,7 +98,7 @@ static struct vl_error *find_ring(struct vl_raw_guest *g, struct ring *ret)
 	err = vl_read_error(vl_read(g->reader, &g->space, variable, &at, sizeof(at)), variable);
 	if (err)
 		return err;
-	if (!vl_object(g, at, parts, ARRAY_SIZE(parts)) || !ret->descs || !ret->infos ||
+	if (vl_object_lacks(g, at, parts, ARRAY_SIZE(parts)) || !ret->descs || !ret->infos ||
 	    !ret->data || !ret->bits || ret->bits > MOST_RECORDS_BITS || !ret->text_bits ||
 	    ret->text_bits > MOST_TEXT_BITS)
 		return vl_error_new(VL_ERR_KERNEL, "the kernel's log does not look like one");
@@ -149,8 +149,11 @@ static void show(struct vl_table *t, const struct message *m, const char *text, 
 	vl_table_text(t, MSG_MSG, text, len);
 }
 
-/* Add the record of descriptor @id, if it is whole and stays so while it is read. */
-static void add(struct vl_raw_guest *g, const struct ring *r, uint64_t id, struct vl_table *t,
+/*
+ * Add the record of descriptor @id, if it is whole and stays so while it is read. False: some of it
+ * cannot be read.
+ */
+static bool add(struct vl_raw_guest *g, const struct ring *r, uint64_t id, struct vl_table *t,
 		char *text)
 {
 	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
@@ -174,18 +177,24 @@ static void add(struct vl_raw_guest *g, const struct ring *r, uint64_t id, struc
 					   VL_PART(INFO_DEVICE, m.device) };
 	const struct vl_part again[] = { VL_PART(PRB_DESC_STATE, after) };
 
-	if (!vl_object(g, desc, of_desc, ARRAY_SIZE(of_desc)) || (state & ID_MASK) != id ||
-	    (state >> STATE_SHIFT != STATE_COMMITTED && state >> STATE_SHIFT != STATE_FINALIZED) ||
-	    !vl_object(g, info, of_info, ARRAY_SIZE(of_info)) ||
-	    vl_read(g->reader, &g->space, packed, level, sizeof(level)) ||
-	    !read_text(g, r, id, begin, next, text, &len) || !vl_object(g, desc, again, 1) ||
-	    (after & ID_MASK) != id)
-		return;
+	if (vl_object_lacks(g, desc, of_desc, ARRAY_SIZE(of_desc)))
+		return false;
+	if ((state & ID_MASK) != id ||
+	    (state >> STATE_SHIFT != STATE_COMMITTED && state >> STATE_SHIFT != STATE_FINALIZED))
+		return true;
+	if (vl_object_lacks(g, info, of_info, ARRAY_SIZE(of_info)) ||
+	    vl_read(g->reader, &g->space, packed, level, sizeof(level)))
+		return false;
+	if (!read_text(g, r, id, begin, next, text, &len))
+		return vl_target_is_live(g->target);
+	if (!vl_object(g, desc, again, 1) || (after & ID_MASK) != id)
+		return true;
 	m.priority = level[0] << 3 | level[1] >> 5;
 	if (caller)
 		snprintf(m.caller, sizeof(m.caller), "%c%u", caller & CALLER_IS_CPU ? 'C' : 'T',
 			 caller & ~CALLER_IS_CPU);
 	show(t, &m, text, len);
+	return true;
 }
 
 static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
@@ -199,6 +208,7 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 	_cleanup_free_ char *text = malloc(TEXT_MAX);
 	struct ring r = { .descs = 0 };
 	uint64_t nr;
+	size_t lost = 0;
 
 	if (!err && !text)
 		err = vl_error_nomem();
@@ -211,8 +221,8 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 	if (nr > 1UL << r.bits)
 		nr = 1UL << r.bits;
 	for (uint64_t i = 0; i < nr; i++)
-		add(g, &r, (r.tail + i) & ID_MASK, t, text);
-	return vl_table_end(t);
+		lost += !add(g, &r, (r.tail + i) & ID_MASK, t, text);
+	return vl_left_out(lost, "messages", vl_table_end(t));
 }
 
 const struct vl_scan vl_scan_kmsg = { "dmesg", "dmesg", columns, true, run, NULL, NULL };

@@ -33,7 +33,9 @@ struct link {
 	uint16_t type;
 	uint8_t operstate, address_len;
 	char name[IFNAMSIZ];
+	uint32_t lacks; /* the fields that could not be read */
 };
+#define LACKS(of, member) vl_record_lacks(&fs, of, offsetof(struct link, member))
 
 enum {
 	LINK_INDEX,
@@ -120,20 +122,27 @@ static void show_flags(struct vl_table *t, const struct link *k)
 	vl_table_text(t, LINK_FLAGS, list, len);
 }
 
-static void show_words(struct vl_raw_guest *g, struct vl_table *t, const struct link *k)
+static void show_words(struct vl_raw_guest *g, struct vl_table *t, const struct link *k,
+		       const struct vl_fields *of)
 {
+	const struct vl_fields fs = *of;
 	static const char *const states[] = { "UNKNOWN", "NOTPRESENT", "DOWN", "LOWERLAYERDOWN",
 					      "TESTING", "DORMANT",    "UP" };
 	unsigned char address[ADDRESS_MAX];
 	char text[3 * ADDRESS_MAX + 1] = "";
 
-	show_flags(t, k);
+	if (!LACKS(k, flags) && !LACKS(k, state) && !LACKS(k, operstate))
+		show_flags(t, k);
 	/* The kernel tells no other state of one that is not up (rtnl_fill_ifinfo()). */
-	if (!(k->state >> STATE_START & 1))
+	if (LACKS(k, state) || LACKS(k, operstate))
+		;
+	else if (!(k->state >> STATE_START & 1))
 		vl_table_str(t, LINK_STATE, "DOWN");
 	else if (k->operstate < ARRAY_SIZE(states))
 		vl_table_str(t, LINK_STATE, states[k->operstate]);
-	if (k->type == ARPHRD_ETHER)
+	if (LACKS(k, type))
+		;
+	else if (k->type == ARPHRD_ETHER)
 		vl_table_str(t, LINK_TYPE, "ether");
 	else if (k->type == ARPHRD_LOOPBACK)
 		vl_table_str(t, LINK_TYPE, "loopback");
@@ -183,7 +192,7 @@ static void add_ipv4(struct vl_raw_guest *g, const struct link *k, struct addres
 		const struct vl_part parts[] = { VL_PART(IFA_LOCAL, ip), VL_PART(IFA_NEXT, next),
 						 VL_PART(IFA_PREFIX, prefix) };
 
-		all->broken = !vl_object(g, at, parts, ARRAY_SIZE(parts));
+		all->broken = vl_object_lacks(g, at, parts, ARRAY_SIZE(parts));
 		if (!all->broken)
 			put_address(all, AF_INET, &ip, prefix);
 		at = next;
@@ -194,7 +203,7 @@ static void add_ipv6(struct vl_raw_guest *g, const struct link *k, struct addres
 {
 	struct ipv6 {
 		struct in6_addr ip;
-		uint32_t prefix;
+		uint32_t prefix, lacks;
 	};
 	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	struct vl_fields fs = { .layout = l };
@@ -205,6 +214,7 @@ static void add_ipv6(struct vl_raw_guest *g, const struct link *k, struct addres
 		.stride = sizeof(struct ipv6),
 	};
 	const struct ipv6 *each;
+	struct vl_error *err;
 	size_t nr;
 
 	/* A module, or left out of the kernel: then it has no such addresses. */
@@ -212,7 +222,9 @@ static void add_ipv6(struct vl_raw_guest *g, const struct link *k, struct addres
 		return;
 	vl_fields_add(&fs, VL_F_IF6_ADDRESS, offsetof(struct ipv6, ip), sizeof(struct in6_addr));
 	vl_fields_add(&fs, VL_F_IF6_PREFIX, offsetof(struct ipv6, prefix), sizeof(uint32_t));
-	all->broken |= vl_discard(vl_collect(g, &w, &fs, "addresses", &nr));
+	vl_fields_note_lacks(&fs, offsetof(struct ipv6, lacks));
+	err = vl_collect(g, &w, &fs, "addresses", &nr);
+	all->broken |= vl_discard(vl_records_keep(&w, &fs, 0, "addresses", err, &nr));
 	each = w.records;
 	for (size_t i = 0; i < nr; i++)
 		put_address(all, AF_INET6, &each[i].ip, each[i].prefix);
@@ -255,6 +267,7 @@ static struct vl_error *run_net(struct vl_raw_guest *g, struct vl_table *t, uint
 	const struct vl_part number[] = { VL_PART(NET_INUM, netns) };
 	struct vl_error *err;
 	struct link *links;
+	bool lacks_number;
 	size_t nr;
 
 #define FIELD(f, member) \
@@ -273,16 +286,21 @@ static struct vl_error *run_net(struct vl_raw_guest *g, struct vl_table *t, uint
 	FIELD(NETDEV_IN, in);
 	FIELD(NETDEV_IN6, in6);
 #undef FIELD
+	vl_fields_note_lacks(&fs, offsetof(struct link, lacks));
 	err = vl_collect(g, &w, &fs, "the interfaces", &nr);
+	err = vl_records_keep(&w, &fs, offsetof(struct link, name), "interfaces", err, &nr);
 	links = w.records;
-	vl_object(g, net, number, 1);
+	lacks_number = vl_object_lacks(g, net, number, 1);
 	if (nr)
 		qsort(links, nr, sizeof(*links), compare);
 	for (size_t i = 0; i < nr; i++) {
 		links[i].netns = netns;
 		vl_table_record(t, &fs, &links[i]);
-		show_words(g, t, &links[i]);
-		show_addresses(g, t, &links[i]);
+		if (lacks_number)
+			vl_table_none(t, LINK_NETNS);
+		show_words(g, t, &links[i], &fs);
+		if (!LACKS(&links[i], in) && !LACKS(&links[i], in6))
+			show_addresses(g, t, &links[i]);
 	}
 	free(links);
 	return err;
@@ -303,8 +321,14 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 		return err;
 	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, 0);
 	err = vl_collect(g, &w, &fs, "the network namespaces", &nr);
-	for (size_t i = 0; !err && i < nr; i++)
-		err = run_net(g, t, ((const uint64_t *)w.records)[i]);
+	for (size_t i = 0; i < nr; i++) {
+		struct vl_error *more = run_net(g, t, ((const uint64_t *)w.records)[i]);
+
+		if (err)
+			vl_error_destroy(more);
+		else
+			err = more;
+	}
 	free(w.records);
 	return err ? err : vl_table_end(t);
 }

@@ -95,8 +95,12 @@ static void socket_name(struct vl_table *t, const struct vl_socket *k)
 	const char *left = k->family == AF_INET6 ? "[" : "", *right = *left ? "]" : "";
 
 	vl_table_str(t, OF_TYPE, vl_socket_family(k, buf));
-	vl_table_str(t, OF_PROTO, vl_socket_protocol(k, buf));
-	vl_table_str(t, OF_STATE, state);
+	if (!k->lacks_protocol)
+		vl_table_str(t, OF_PROTO, vl_socket_protocol(k, buf));
+	if (!k->lacks_state)
+		vl_table_str(t, OF_STATE, state);
+	if (k->lacks_local || k->lacks_remote || k->lacks_ports || k->lacks_state)
+		return;
 	if (ip && k->peer_port)
 		vl_table_printf(t, OF_NAME, "%s%s%s:%u->%s%s%s:%u%s%s%s", left, k->local, right,
 				k->port, left, k->remote, right, k->peer_port, state ? " (" : "",
@@ -106,7 +110,7 @@ static void socket_name(struct vl_table *t, const struct vl_socket *k)
 				state ? " (" : "", state ? state : "", state ? ")" : "");
 	else if (k->local[0])
 		vl_table_str(t, OF_NAME, k->local);
-	else
+	else if (!k->lacks_inode)
 		vl_table_printf(t, OF_NAME, "socket:[%" PRIu64 "]", k->inode);
 }
 
@@ -150,24 +154,31 @@ static void row(struct vl_raw_guest *g, struct vl_table *t, const struct vl_file
 	vl_inode_read(g, f->inode, &i);
 	kind = i.mode & S_IFMT;
 	vl_table_row(t);
-	vl_table_text(t, OF_COMM, p->comm, strnlen(p->comm, sizeof(p->comm)));
+	if (!p->lacks_comm)
+		vl_table_text(t, OF_COMM, p->comm, strnlen(p->comm, sizeof(p->comm)));
 	vl_table_int(t, OF_PID, p->pid);
-	vl_table_uint(t, OF_UID, p->uid);
+	if (!p->lacks_uid)
+		vl_table_uint(t, OF_UID, p->uid);
 	vl_table_str(t, OF_USE, uses[f->use]);
-	if (f->fd >= 0) {
+	if (f->fd >= 0)
 		vl_table_int(t, OF_FD, f->fd);
+	if (f->fd >= 0 && !f->lacks_flags) {
 		vl_table_str(t, OF_MODE, modes[f->mode & (FMODE_READ | FMODE_WRITE)]);
 		vl_table_uint(t, OF_POS, f->pos);
 		vl_table_uint(t, OF_FLAGS, f->flags);
 	}
-	if (kind == S_IFCHR || kind == S_IFBLK)
+	if (i.lacks_mode)
+		;
+	else if ((kind == S_IFCHR || kind == S_IFBLK) && !i.lacks_rdev)
 		vl_table_printf(t, OF_DEVICE, "%u,%u", i.rdev >> MINOR_BITS, i.rdev & MINOR_MASK);
-	else
+	else if (kind != S_IFCHR && kind != S_IFBLK && !i.lacks_dev)
 		vl_table_printf(t, OF_DEVICE, "%u,%u", i.dev >> MINOR_BITS, i.dev & MINOR_MASK);
-	if (kind == S_IFREG || kind == S_IFDIR)
+	if ((kind == S_IFREG || kind == S_IFDIR) && !i.lacks_size)
 		vl_table_uint(t, OF_SIZE, i.size);
-	vl_table_uint(t, OF_NODE, i.number);
-	vl_table_uint(t, OF_LINKS, i.links);
+	if (!i.lacks_number)
+		vl_table_uint(t, OF_NODE, i.number);
+	if (!i.lacks_size)
+		vl_table_uint(t, OF_LINKS, i.links);
 	if (i.fs[0])
 		vl_table_str(t, OF_FSTYPE, i.fs);
 	if (f->at)
@@ -177,8 +188,11 @@ static void row(struct vl_raw_guest *g, struct vl_table *t, const struct vl_file
 		socket_name(t, &k);
 		return;
 	}
-	vl_table_str(t, OF_TYPE, type_word(&i));
-	file_name(g, t, f, &i);
+	if (!i.lacks_mode && (kind || !i.lacks_fs))
+		vl_table_str(t, OF_TYPE, type_word(&i));
+	/* How it is named depends on the file system. */
+	if (!i.lacks_fs)
+		file_name(g, t, f, &i);
 }
 
 static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)

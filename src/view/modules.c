@@ -35,6 +35,7 @@ struct raw {
 	int32_t refcnt;
 	uint64_t core_base, init_base, percpu, taints;
 	uint32_t core_size, core_text, init_size;
+	uint32_t lacks;		 /* the fields that could not be read */
 	unsigned char mem[1024]; /* 7 of struct module_memory: 88 bytes each */
 };
 
@@ -84,6 +85,21 @@ static void take_module(const struct vl_layout *l, const struct raw *r, size_t m
 	m->core_text = mem ? 0 : r->core_text;
 	m->together = !mem;
 	take_areas(l, r, mem, m);
+}
+
+static void note_lacks(const struct vl_fields *fs, const struct raw *r, size_t mem,
+		       struct vl_module *m)
+{
+	static const size_t parts[] = { offsetof(struct raw, core_base),
+					offsetof(struct raw, core_size),
+					offsetof(struct raw, init_base),
+					offsetof(struct raw, init_size) };
+
+	m->lacks_areas = mem && vl_record_lacks(fs, r, offsetof(struct raw, mem));
+	for (size_t i = 0; !mem && i < ARRAY_SIZE(parts); i++)
+		m->lacks_areas |= vl_record_lacks(fs, r, parts[i]);
+	m->lacks_refcnt = vl_record_lacks(fs, r, offsetof(struct raw, refcnt));
+	m->lacks_state = vl_record_lacks(fs, r, offsetof(struct raw, state));
 }
 
 bool vl_module_read(struct vl_raw_guest *g, uint64_t module, struct vl_module *ret)
@@ -146,11 +162,15 @@ struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_module **re
 	vl_fields_add(&fs, VL_F_MOD_INIT_SIZE, offsetof(struct raw, init_size), 4);
 	if (mem)
 		vl_fields_add(&fs, VL_F_MOD_MEM, offsetof(struct raw, mem), mem);
+	vl_fields_note_lacks(&fs, offsetof(struct raw, lacks));
 	err = vl_collect(g, &w, &fs, "the list of modules", &nr);
+	err = vl_records_keep(&w, &fs, offsetof(struct raw, name), "modules", err, &nr);
 	raw = w.records;
 	*ret = calloc(nr + 1, sizeof(**ret));
-	for (size_t i = 0; *ret && i < nr; i++)
+	for (size_t i = 0; *ret && i < nr; i++) {
 		take_module(l, &raw[i], mem, &(*ret)[i]);
+		note_lacks(&fs, &raw[i], mem, &(*ret)[i]);
+	}
 	*nr_ret = *ret ? nr : 0;
 	free(w.records);
 	return err || *ret ? err : vl_error_nomem();
@@ -282,7 +302,7 @@ static void show_users(struct vl_raw_guest *g, struct vl_table *t, const struct 
 		.kind = VL_WALK_LIST,
 		.head = m->module + vl_offset(l, VL_F_MOD_USERS),
 		.node = vl_offset(l, VL_F_USE_USERS),
-		.stride = VL_MODULE_NAME,
+		.stride = VL_MODULE_NAME + sizeof(uint32_t),
 	};
 	struct vl_error *err;
 	size_t nr, len = 0;
@@ -291,11 +311,13 @@ static void show_users(struct vl_raw_guest *g, struct vl_table *t, const struct 
 	if (!vl_has(l, VL_F_MOD_USERS) ||
 	    vl_fields_add_through(&fs, VL_F_USE_USER, VL_F_MOD_NAME, 0, VL_MODULE_NAME) < 0)
 		return;
+	vl_fields_note_lacks(&fs, VL_MODULE_NAME);
 	err = vl_collect(g, &w, &fs, "the users of a module", &nr);
+	err = vl_records_keep(&w, &fs, 0, "users of a module", err, &nr);
 	text = malloc(nr * (VL_MODULE_NAME + 1) + 1);
 	t->full = t->full || !text;
 	for (size_t i = 0; text && i < nr; i++) {
-		const char *name = (const char *)w.records + i * VL_MODULE_NAME;
+		const char *name = (const char *)w.records + i * w.stride;
 		size_t n = strnlen(name, VL_MODULE_NAME);
 
 		if (!n)
@@ -325,11 +347,15 @@ static struct vl_error *run_modules(struct vl_raw_guest *g, struct vl_table *t)
 			size += m[i].areas[k].size;
 		vl_table_row(t);
 		vl_table_text(t, MOD_MODULE, m[i].name, strnlen(m[i].name, VL_MODULE_NAME));
-		vl_table_uint(t, MOD_SIZE, size);
-		vl_table_int(t, MOD_USED, m[i].refcnt ? m[i].refcnt - 1 : 0);
+		if (!m[i].lacks_areas) {
+			vl_table_uint(t, MOD_SIZE, size);
+			vl_table_uint(t, MOD_TEXT, m[i].areas[0].base);
+		}
+		if (!m[i].lacks_refcnt)
+			vl_table_int(t, MOD_USED, m[i].refcnt ? m[i].refcnt - 1 : 0);
 		show_users(g, t, &m[i]);
-		vl_table_str(t, MOD_STATE, m[i].state < 4 ? states[m[i].state] : "?");
-		vl_table_uint(t, MOD_TEXT, m[i].areas[0].base);
+		if (!m[i].lacks_state)
+			vl_table_str(t, MOD_STATE, m[i].state < 4 ? states[m[i].state] : "?");
 		vl_table_uint(t, MOD_STRUCT, m[i].module);
 	}
 	free(m);

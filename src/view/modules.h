@@ -24,7 +24,8 @@ struct vl_module {
 	struct vl_module_area {
 		uint64_t base;
 		uint64_t size;
-	} areas[VL_MODULE_AREAS]; /* size 0: none; [0] is its text */
+	} areas[VL_MODULE_AREAS];		     /* size 0: none; [0] is its text */
+	bool lacks_areas, lacks_refcnt, lacks_state; /* they could not be read */
 };
 
 /* The range of addresses for modules. */
@@ -32,7 +33,7 @@ void vl_module_space(struct vl_raw_guest *g, uint64_t *start_ret, uint64_t *last
 
 /*
  * All modules of the list `modules`. *@ret is malloc'ed; on an error it has those before the
- * damage.
+ * damage, or those whose name can be read.
  */
 struct vl_error *vl_modules_listed(struct vl_raw_guest *g, struct vl_module **ret, size_t *nr_ret);
 

@@ -26,6 +26,9 @@ struct vl_part {
  * read, or @base is 0.
  */
 bool vl_object(struct vl_raw_guest *g, uint64_t base, const struct vl_part *parts, size_t nr);
+/* The same: returns a bit for each part that the types have and that could not be read. */
+uint32_t vl_object_lacks(struct vl_raw_guest *g, uint64_t base, const struct vl_part *parts,
+			 size_t nr);
 
 /* ---- files ---- */
 
@@ -38,6 +41,8 @@ struct vl_inode {
 	uint32_t links, rdev, dev;
 	uint16_t mode;
 	char fs[16]; /* type of its file system: "ext4" */
+	/* What could not be read, and is 0 or empty above; all of it: also `links`. */
+	bool lacks_number, lacks_mode, lacks_size, lacks_rdev, lacks_dev, lacks_fs;
 };
 
 /* A place in the tree of files: struct path. */
@@ -54,6 +59,7 @@ struct vl_used_file {
 	struct vl_path path;
 	uint64_t inode, private, pos;
 	uint32_t flags, mode;
+	bool lacks_flags; /* these, or `pos`, could not be read */
 };
 
 enum vl_file_use { VL_FILE_FD, VL_FILE_CWD, VL_FILE_ROOT, VL_FILE_TEXT };
@@ -63,6 +69,8 @@ struct vl_file_task {
 	int32_t pid;
 	uint32_t uid;
 	char comm[16];
+	uint32_t lacks;		    /* fields that could not be read, */
+	bool lacks_comm, lacks_uid; /* of which these are shown */
 };
 
 struct vl_opened {
@@ -70,7 +78,8 @@ struct vl_opened {
 	size_t nr_tasks;
 	struct vl_used_file *files; /* by process */
 	size_t nr, cap;
-	bool full; /* memory ran out */
+	bool full;  /* memory ran out */
+	bool lacks; /* some could not be read in a file, so there may be more */
 };
 
 /*
@@ -113,6 +122,9 @@ struct vl_socket {
 	int64_t receive, send;	  /* bytes in the queues, as netstat(8) has them */
 	/* The guest's bytes; empty: none. */
 	char local[VL_ADDRESS_MAX], remote[VL_ADDRESS_MAX];
+	/* What could not be read, and is 0 or empty above. */
+	bool lacks_state, lacks_protocol, lacks_uid, lacks_inode, lacks_queues, lacks_netns,
+		lacks_local, lacks_remote, lacks_ports;
 };
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Processes with the usual columns of ps(1), by vtop's sampler, which reads them all. */
 #include "collect.h"
-#include "top.h"
+#include "sample.h"
 
 enum {
 	PS_PID,
@@ -64,11 +64,12 @@ static const struct vl_column ps_columns[] = {
 };
 
 /* @booted: when the guest booted; 0: not known. */
-static void show_task(struct vl_table *t, const struct vl_top_sample *sample,
-		      const struct vl_top_task *p, uint64_t booted)
+static void show_task(struct vl_table *t, const struct vl_fields *fs,
+		      const struct vl_top_sample *sample, const struct vl_top_task *p,
+		      uint64_t booted)
 {
-	vl_table_record(t, NULL, p);
-	if (booted)
+	vl_table_record(t, fs, p);
+	if (booted && !(p->lacks >> VL_TOP_LACKS_START & 1))
 		vl_table_uint(t, PS_STARTED, booted + p->start);
 	if (p->text_len) {
 		vl_table_text(t, PS_ARGS, sample->text + p->text, p->text_len);
@@ -82,6 +83,7 @@ static void show_task(struct vl_table *t, const struct vl_top_sample *sample,
 
 static struct vl_error *run_ps(struct vl_raw_guest *g, struct vl_table *t)
 {
+	const struct vl_fields fs = vl_top_task_fields();
 	struct vl_top_sample sample = { .at_ns = 0 };
 	struct vl_top *top;
 	uint64_t booted;
@@ -93,7 +95,7 @@ static struct vl_error *run_ps(struct vl_raw_guest *g, struct vl_table *t)
 	if (!vl_raw_guest_booted(g, &booted))
 		booted = 0;
 	for (size_t i = 0; i < sample.nr_tasks; i++)
-		show_task(t, &sample, &sample.tasks[i], booted);
+		show_task(t, &fs, &sample, &sample.tasks[i], booted);
 	vl_top_sample_deinit(&sample);
 	vl_top_close(top);
 	return err ? err : vl_table_end(t);

@@ -20,6 +20,8 @@ struct vl_totals {
 	unsigned *online;  /* the numbers of those that are online */
 	size_t nr_possible, nr_online;
 	uint64_t wmark_low; /* pages, all zones */
+	bool lacks_marks;   /* some of these could not be read */
+	bool failed;	    /* something could not be read; set by each read, reset by its user */
 };
 
 struct vl_error *vl_totals_init(struct vl_totals *t, struct vl_raw_guest *g);
@@ -53,6 +55,7 @@ struct task_record {
 	int32_t pid, prio, static_prio;
 	uint32_t state, exit_state, flags;
 	char comm[16];
+	uint32_t lacks; /* fields that could not be read, see vl_fields_note_lacks() */
 };
 
 /*
@@ -66,6 +69,7 @@ struct linked {
 	/* Pages: plain counts, or an array of struct percpu_counter. */
 	int64_t rss[NR_MM_COUNTERS];
 	unsigned char counters[NR_MM_COUNTERS * COUNTER_MAX];
+	uint32_t lacks; /* as vl_top_task.lacks */
 };
 
 struct vl_top {
@@ -92,6 +96,12 @@ struct vl_top {
 #define FAR_GETS 10
 void vl_top_get_linked(const struct vl_top *t, const struct task_record *r, struct linked *f,
 		       struct vl_get *gets, size_t *nr);
+
+/* Note in each `lacks` what could not be read of the @nr @gets, which are for the @f of @of. */
+void vl_top_note_lacks(struct linked *f, size_t of, const struct vl_get *gets, size_t nr);
+
+/* What of a struct vl_top_task its `lacks` names, for vl_table_record(). */
+struct vl_fields vl_top_task_fields(void);
 
 /* CPU time of all threads of @r's process, in ns; walks the list of threads. */
 uint64_t vl_top_cpu_time(const struct vl_top *t, const struct task_record *r,

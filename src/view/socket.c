@@ -80,9 +80,15 @@ static void read_ip(struct vl_raw_guest *g, struct vl_socket *k)
 		VL_PART(SOCK_DPORT, peer_port),
 	};
 
-	vl_object(g, k->at, k->family == AF_INET ? v4 : v6, 4);
-	inet_ntop(k->family, from, k->local, sizeof(k->local));
-	inet_ntop(k->family, to, k->remote, sizeof(k->remote));
+	const uint32_t lacks = vl_object_lacks(g, k->at, k->family == AF_INET ? v4 : v6, 4);
+
+	k->lacks_local = lacks & 1;
+	k->lacks_remote = lacks >> 1 & 1;
+	k->lacks_ports = lacks >> 2;
+	if (!k->lacks_local)
+		inet_ntop(k->family, from, k->local, sizeof(k->local));
+	if (!k->lacks_remote)
+		inet_ntop(k->family, to, k->remote, sizeof(k->remote));
 	k->peer_port = ntohs(peer_port);
 	/* A raw socket has its protocol in place of the ports. */
 	if (k->type == SOCK_RAW)
@@ -111,25 +117,34 @@ static void read_queues(struct vl_raw_guest *g, struct vl_socket *k)
 	};
 	const struct vl_part udp[] = { VL_PART(UDP_DEFICIT, deficit) };
 
-	if (k->state == TCP_LISTEN_STATE && vl_object(g, k->at, listen, ARRAY_SIZE(listen))) {
+	if (k->lacks_state || k->lacks_protocol) {
+		k->lacks_queues = true;
+	} else if (k->state == TCP_LISTEN_STATE) {
+		k->lacks_queues = vl_object_lacks(g, k->at, listen, ARRAY_SIZE(listen));
 		k->receive = backlog;
 		k->send = k->family == AF_UNIX ? most : 0;
 	} else if (is_ip(k) && k->type == SOCK_STREAM) {
 		/* copied_seq is set when the connection is; one in flight can be ahead. */
-		if (vl_object(g, k->at, tcp, ARRAY_SIZE(tcp)) && k->state != TCP_CLOSE_STATE) {
+		k->lacks_queues = vl_object_lacks(g, k->at, tcp, ARRAY_SIZE(tcp));
+		if (k->state != TCP_CLOSE_STATE) {
 			k->receive = (int32_t)(next - copied) > 0 ? next - copied : 0;
 			k->send = (int32_t)(written - acked) > 0 ? written - acked : 0;
 		}
-	} else if (vl_object(g, k->at, any, ARRAY_SIZE(any))) {
-		vl_object(g, k->type == SOCK_DGRAM && is_ip(k) ? k->at : 0, udp, ARRAY_SIZE(udp));
+	} else {
+		k->lacks_queues = vl_object_lacks(g, k->at, any, ARRAY_SIZE(any)) |
+				  vl_object_lacks(g, k->type == SOCK_DGRAM && is_ip(k) ? k->at : 0,
+						  udp, ARRAY_SIZE(udp));
 		k->receive = rmem > deficit ? rmem - deficit : 0;
 		/* One of the bytes is for the socket itself (sk_alloc()). */
 		k->send = wmem > 1 ? wmem - 1 : 0;
 	}
 }
 
-/* The name of a unix socket: a path, or "@..." of the abstract ones; empty: none. */
-static void read_unix_name(struct vl_raw_guest *g, uint64_t sk, char name[VL_ADDRESS_MAX])
+/*
+ * The name of a unix socket: a path, or "@..." of the abstract ones; empty: none. False: it has one
+ * that cannot be read.
+ */
+static bool read_unix_name(struct vl_raw_guest *g, uint64_t sk, char name[VL_ADDRESS_MAX])
 {
 	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
 	uint64_t addr;
@@ -140,46 +155,50 @@ static void read_unix_name(struct vl_raw_guest *g, uint64_t sk, char name[VL_ADD
 	size_t n;
 
 	name[0] = '\0';
-	if (!vl_object(g, sk, unix_sock, 1) || !vl_object(g, addr, address, 1) ||
-	    len <= (int32_t)SUN_PATH || !vl_has(l, VL_F_UNIX_ADDR_NAME))
-		return;
+	if (vl_object_lacks(g, sk, unix_sock, 1) || vl_object_lacks(g, addr, address, 1))
+		return false;
+	if (len <= (int32_t)SUN_PATH || !vl_has(l, VL_F_UNIX_ADDR_NAME))
+		return true;
 	n = (size_t)len - SUN_PATH;
 	n = n < sizeof(path) - 1 ? n : sizeof(path) - 1;
 	if (vl_read(g->reader, &g->space, addr + vl_offset(l, VL_F_UNIX_ADDR_NAME) + SUN_PATH, path,
 		    n))
-		return;
+		return false;
 	path[n] = '\0';
 	/* An abstract name begins with a NUL; show each NUL as '@', as the kernel does. */
 	for (size_t i = 0; path[0] == '\0' && i < n; i++)
 		path[i] = path[i] ? path[i] : '@';
 	memcpy(name, path, sizeof(path));
+	return true;
 }
 
 static void read_unix(struct vl_raw_guest *g, struct vl_socket *k)
 {
 	const struct vl_part parts[] = { VL_PART(UNIX_PEER, k->peer) };
 
-	vl_object(g, k->at, parts, ARRAY_SIZE(parts));
-	read_unix_name(g, k->at, k->local);
-	read_unix_name(g, k->peer, k->remote);
+	const bool lacks_peer = vl_object_lacks(g, k->at, parts, ARRAY_SIZE(parts));
+
+	k->lacks_local = !read_unix_name(g, k->at, k->local);
+	k->lacks_remote = !read_unix_name(g, k->peer, k->remote) || lacks_peer;
 	k->named = k->local[0];
 }
 
 /*
  * The inode that is allocated with the struct socket at @socket. Where the offset of the inode is
- * derived from code, it is the distance between the two.
+ * derived from code, it is the distance between the two. *@lacks_ret: it cannot be read.
  */
-static uint64_t inode_of(struct vl_raw_guest *g, uint64_t socket)
+static uint64_t inode_of(struct vl_raw_guest *g, uint64_t socket, bool *lacks_ret)
 {
 	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
-	uint64_t number;
+	uint64_t number = 0;
 	const struct vl_part parts[] = { VL_PART(INODE_INO, number) };
 
 	if (!socket || !vl_has(l, VL_F_ALLOC_INODE) ||
 	    (!l->derived && !vl_has(l, VL_F_ALLOC_SOCKET)))
 		return 0;
 	socket += vl_offset(l, VL_F_ALLOC_INODE) - vl_offset(l, VL_F_ALLOC_SOCKET);
-	return vl_object(g, socket, parts, 1) ? number : 0;
+	*lacks_ret = vl_object_lacks(g, socket, parts, 1);
+	return number;
 }
 
 /*
@@ -217,29 +236,37 @@ bool vl_socket_read(struct vl_raw_guest *g, uint64_t va, int protocol, struct vl
 	const struct vl_part net[] = { VL_PART(NET_INUM, ret->netns) };
 	const struct vl_part netlink[] = { VL_PART(NETLINK_PORT, ret->number) };
 
+	uint32_t lacks;
+
 	memset(ret, 0, sizeof(*ret));
 	ret->at = va;
-	if (!vl_object(g, va, common, ARRAY_SIZE(common)))
+	lacks = vl_object_lacks(g, va, common, ARRAY_SIZE(common));
+	if (lacks & 1)
 		return false;
+	ret->lacks_state = lacks >> 1 & 1;
+	ret->lacks_netns = lacks >> 2 & 1;
 	if (protocol)
 		correct_family(g, ret);
 	if (!ret->family)
 		return false;
 	if (is_whole(ret)) {
-		vl_object(g, va, whole, ARRAY_SIZE(whole));
-		ret->inode = inode_of(g, ret->socket);
+		lacks = vl_object_lacks(g, va, whole, ARRAY_SIZE(whole));
+		ret->lacks_protocol = lacks & 3;
+		ret->lacks_uid = lacks >> 3 & 1;
+		ret->inode = inode_of(g, ret->socket, &ret->lacks_inode);
+		ret->lacks_inode |= lacks >> 2 & 1;
 		read_queues(g, ret);
 	} else {
 		ret->type = SOCK_STREAM;
 		ret->protocol = IPPROTO_TCP;
 	}
-	vl_object(g, ret->net, net, ARRAY_SIZE(net));
+	ret->lacks_netns |= vl_object_lacks(g, ret->net, net, ARRAY_SIZE(net));
 	if (is_ip(ret))
 		read_ip(g, ret);
 	else if (ret->family == AF_UNIX)
 		read_unix(g, ret);
 	else if (ret->family == AF_NETLINK)
-		vl_object(g, va, netlink, ARRAY_SIZE(netlink));
+		ret->lacks_ports = vl_object_lacks(g, va, netlink, ARRAY_SIZE(netlink));
 	return true;
 }
 

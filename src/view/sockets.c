@@ -39,6 +39,7 @@ struct sockets {
 	size_t nr, cap;
 	bool full;
 	bool broken; /* a table changed while it was read */
+	bool lacks;  /* not all holders could be read */
 };
 
 static void add(struct sockets *all, const struct found *f)
@@ -240,6 +241,7 @@ struct owned {
 	struct vl_socket k;
 	const struct found *owner;
 	size_t holders;
+	bool may_have_more; /* holders */
 };
 
 enum {
@@ -314,21 +316,40 @@ static void row(struct vl_table *t, const struct owned *o)
 	bool ip = k->family == AF_INET || k->family == AF_INET6;
 	char buf[24];
 
+	const struct {
+		bool lacks;
+		size_t column;
+	} empty[] = {
+		{ k->lacks_queues, NET_RECV_Q }, { k->lacks_queues, NET_SEND_Q },
+		{ k->lacks_local, NET_LOCAL },	 { k->lacks_remote, NET_PEER },
+		{ k->lacks_uid, NET_UID },	 { k->lacks_inode, NET_INODE },
+		{ k->lacks_netns, NET_NETNS },	 { o->may_have_more, NET_HOLDERS },
+	};
+
 	vl_table_record(t, NULL, o);
-	vl_table_str(t, NET_PROTO, vl_socket_protocol(k, buf));
-	if (ip) {
+	for (size_t i = 0; i < ARRAY_SIZE(empty); i++)
+		if (empty[i].lacks)
+			vl_table_none(t, empty[i].column);
+	if (!k->lacks_protocol)
+		vl_table_str(t, NET_PROTO, vl_socket_protocol(k, buf));
+	if (k->lacks_ports) {
+		;
+	} else if (ip) {
 		vl_table_uint(t, NET_LOCAL_PORT, k->port);
 		vl_table_uint(t, NET_PEER_PORT, k->peer_port);
 	} else if (k->family == AF_NETLINK) {
 		vl_table_uint(t, NET_LOCAL_PORT, k->number);
 	}
-	vl_table_str(t, NET_STATE, vl_socket_state(k));
+	if (!k->lacks_state && !k->lacks_protocol)
+		vl_table_str(t, NET_STATE, vl_socket_state(k));
 	if (owner->pid >= 0) {
 		vl_table_int(t, NET_PID, owner->pid);
-		vl_table_text(t, NET_COMM, owner->comm, strnlen(owner->comm, 16));
+		if (*owner->comm)
+			vl_table_text(t, NET_COMM, owner->comm, strnlen(owner->comm, 16));
 		vl_table_int(t, NET_FD, owner->fd);
 	}
-	vl_table_str(t, NET_TYPE, type_word(k->type));
+	if (!k->lacks_protocol)
+		vl_table_str(t, NET_TYPE, type_word(k->type));
 }
 
 /* In the order of netstat(8): IP first, listeners of one protocol by their port. */
@@ -368,7 +389,7 @@ static void show(struct sockets *all, struct vl_table *t)
 	for (size_t i = 0; i < all->nr; i = next) {
 		struct owned *o = &owned[nr];
 
-		*o = (struct owned){ .owner = &all->found[i] };
+		*o = (struct owned){ .owner = &all->found[i], .may_have_more = all->lacks };
 		protocol = 0;
 		for (next = i; next < all->nr && all->found[next].sk == all->found[i].sk; next++) {
 			o->holders += all->found[next].pid >= 0;
@@ -424,6 +445,7 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 	if (err)
 		return err;
 	err = vl_opened_collect(g, false, &files);
+	all.lacks = files.lacks;
 	add_owned(&all, &files);
 	add_tcp(&all, false);
 	add_udp(&all);

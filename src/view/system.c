@@ -72,23 +72,41 @@ struct memory {
 
 #define IN(member) VL_IN(struct memory, member)
 
+enum {
+	MEM_TOTAL,
+	MEM_USED,
+	MEM_FREE,
+	MEM_SHARED,
+	MEM_CACHE,
+	MEM_AVAILABLE,
+	MEM_SWAP_TOTAL,
+	MEM_SWAP_USED,
+	MEM_SWAP_FREE
+};
+
 static const struct vl_column mem_columns[] = {
-	{ "TOTAL_BYTES", VL_CELL_UINT, true, "memory that the kernel manages", IN(total) },
-	{ "USED_BYTES", VL_CELL_UINT, true, "of that, what is not available", IN(used) },
-	{ "FREE_BYTES", VL_CELL_UINT, true, "of that, what is not used for anything", IN(free) },
-	{ "SHARED_BYTES", VL_CELL_UINT, true, "of that, in tmpfs and shared", IN(shared) },
-	{ "CACHE_BYTES", VL_CELL_UINT, true, "buffers and cache, buff/cache of free(1)",
-	  IN(cache) },
-	{ "AVAILABLE_BYTES", VL_CELL_UINT, true,
-	  "what programs could have without swapping, estimated", IN(available) },
-	{ "SWAP_TOTAL_BYTES", VL_CELL_UINT, true, "swap space", IN(swap_total) },
-	{ "SWAP_USED_BYTES", VL_CELL_UINT, true, "of that, used", IN(swap_used) },
-	{ "SWAP_FREE_BYTES", VL_CELL_UINT, true, "of that, free", IN(swap_free) },
+	[MEM_TOTAL] = { "TOTAL_BYTES", VL_CELL_UINT, true, "memory that the kernel manages",
+			IN(total) },
+	[MEM_USED] = { "USED_BYTES", VL_CELL_UINT, true, "of that, what is not available",
+		       IN(used) },
+	[MEM_FREE] = { "FREE_BYTES", VL_CELL_UINT, true, "of that, what is not used for anything",
+		       IN(free) },
+	[MEM_SHARED] = { "SHARED_BYTES", VL_CELL_UINT, true, "of that, in tmpfs and shared",
+			 IN(shared) },
+	[MEM_CACHE] = { "CACHE_BYTES", VL_CELL_UINT, true,
+			"buffers and cache, buff/cache of free(1)", IN(cache) },
+	[MEM_AVAILABLE] = { "AVAILABLE_BYTES", VL_CELL_UINT, true,
+			    "what programs could have without swapping, estimated", IN(available) },
+	[MEM_SWAP_TOTAL] = { "SWAP_TOTAL_BYTES", VL_CELL_UINT, true, "swap space", IN(swap_total) },
+	[MEM_SWAP_USED] = { "SWAP_USED_BYTES", VL_CELL_UINT, true, "of that, used", IN(swap_used) },
+	[MEM_SWAP_FREE] = { "SWAP_FREE_BYTES", VL_CELL_UINT, true, "of that, free", IN(swap_free) },
 	{ 0 },
 };
 
 static struct vl_error *run_memory(struct vl_raw_guest *g, struct vl_table *t)
 {
+	static const size_t of_available[] = { MEM_USED, MEM_AVAILABLE };
+	static const size_t of_swap[] = { MEM_SWAP_TOTAL, MEM_SWAP_USED, MEM_SWAP_FREE };
 	struct vl_top_sample sum = { .at_ns = 0 };
 	struct vl_error *err = vl_totals_once(g, &sum);
 
@@ -110,6 +128,10 @@ static struct vl_error *run_memory(struct vl_raw_guest *g, struct vl_table *t)
 					.swap_used = sum.swap.total - sum.swap.free,
 					.swap_free = sum.swap.free,
 				});
+		for (size_t i = 0; i < ARRAY_SIZE(of_available) && sum.no_available; i++)
+			vl_table_none(t, of_available[i]);
+		for (size_t i = 0; i < ARRAY_SIZE(of_swap) && sum.no_swap; i++)
+			vl_table_none(t, of_swap[i]);
 		err = vl_table_end(t);
 	}
 	vl_top_sample_deinit(&sum);
@@ -128,6 +150,8 @@ struct up {
 
 #undef IN
 #define IN(member) VL_IN(struct up, member)
+
+#define UP_LOAD 2 /* the first of three columns */
 
 static const struct vl_column up_columns[] = {
 	{ "UPTIME", VL_CELL_SECONDS, true, "how long it has been up, in seconds", IN(uptime),
@@ -152,6 +176,8 @@ static struct vl_error *run_up(struct vl_raw_guest *g, struct vl_table *t)
 			up.booted = 0;
 		memcpy(up.load, sum.load, sizeof(up.load));
 		vl_table_record(t, NULL, &up);
+		for (size_t i = UP_LOAD; i <= UP_LOAD + 2 && sum.no_load; i++)
+			vl_table_none(t, i);
 		err = vl_table_end(t);
 	}
 	vl_top_sample_deinit(&sum);

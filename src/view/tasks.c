@@ -38,6 +38,7 @@ struct task {
 	int32_t nice;
 	uint64_t started; /* ns of the epoch; 0: not known */
 	bool kernel, overridden;
+	uint32_t lacks; /* the fields that could not be read */
 };
 
 #define OUT(member) offsetof(struct task, member), sizeof(((struct task *)0)->member)
@@ -59,6 +60,17 @@ static void add_basics(struct vl_raw_guest *g, struct vl_fields *fs)
 	*fs = (struct vl_fields){ .layout = vl_kernel_layout(g->attach->kernel) };
 	vl_fields_add_plain(fs, VL_FIELD_ADDRESS, offsetof(struct task, task));
 	vl_fields_add(fs, VL_F_TASK_TGID, OUT(pid));
+	vl_fields_note_lacks(fs, offsetof(struct task, lacks));
+#define COMPUTE(member, from) vl_fields_compute(fs, OUT(member), offsetof(struct task, from))
+	COMPUTE(letter, state);
+	COMPUTE(letter, state_long);
+	COMPUTE(letter, exit_state);
+	COMPUTE(nice, static_prio);
+	COMPUTE(kernel, flags);
+	COMPUTE(started, start);
+	COMPUTE(overridden, cred);
+	COMPUTE(overridden, real_cred);
+#undef COMPUTE
 }
 
 static void show_group(const struct vl_group *group, struct vl_table *t, size_t column)
@@ -83,6 +95,8 @@ static struct vl_error *show_tasks(struct vl_raw_guest *g, const struct vl_field
 	struct vl_groups groups;
 	uint64_t booted = 0;
 
+	err = vl_records_keep(&w, fs, offsetof(struct task, pid), "processes", err, &nr);
+
 	if (container && !vl_raw_guest_booted(g, &booted))
 		booted = 0;
 	vl_groups_init(&groups, g);
@@ -95,7 +109,7 @@ static struct vl_error *show_tasks(struct vl_raw_guest *g, const struct vl_field
 		p->started = booted ? booted + p->start : 0;
 		p->overridden = p->cred != p->real_cred;
 		vl_table_record(t, fs, p);
-		if (container)
+		if (container && !vl_record_lacks(fs, p, offsetof(struct task, groups)))
 			show_group(vl_groups_find(&groups, p->groups), t, container);
 	}
 	vl_groups_deinit(&groups);

@@ -76,6 +76,61 @@ static void choose_fields(struct vl_top *t)
 	vl_fields_add(fs, VL_F_TASK_REAL_PARENT, OUT(parent));
 	vl_fields_add(fs, VL_F_TASK_MM, OUT(mm));
 	vl_fields_add(fs, VL_F_TASK_CGROUPS, OUT(groups));
+	vl_fields_note_lacks(fs, offsetof(struct task_record, lacks));
+}
+
+struct vl_fields vl_top_task_fields(void)
+{
+#define PART(what, first, last) \
+	[VL_TOP_LACKS_##what] = { \
+		.out = offsetof(struct vl_top_task, first), \
+		.size = offsetof(struct vl_top_task, last) + \
+			sizeof(((struct vl_top_task *)0)->last) - \
+			offsetof(struct vl_top_task, first) \
+	}
+	return (struct vl_fields){
+		.f = { PART(PPID, ppid, ppid), PART(THREADS, threads, threads),
+		       PART(UID, uid, euid), PART(STATE, state, state), PART(START, start, start),
+		       PART(PRIORITY, priority, priority), PART(NICE, nice, nice),
+		       PART(KERNEL, kernel, kernel), PART(COMM, comm, comm), PART(CPU, cpu_ns, cpu),
+		       PART(VIRT, virt, virt), PART(RES, res, shr), PART(MM, mm, mm) },
+		.nr = VL_TOP_NR_LACKS,
+		.notes_lacks = true,
+		.lacks = offsetof(struct vl_top_task, lacks),
+		.computed = { { offsetof(struct vl_top_task, mem), sizeof(int32_t),
+				offsetof(struct vl_top_task, res) } },
+		.nr_computed = 1,
+	};
+#undef PART
+}
+
+/* What of its process @r lacks: also what is behind pointers that could not be read. */
+static uint32_t lacks_of(const struct vl_top *t, const struct task_record *r)
+{
+#define PART(member, what) \
+	{ \
+		offsetof(struct task_record, member), VL_TOP_LACKS_##what \
+	}
+	static const struct {
+		size_t at;
+		enum vl_top_lacks what;
+	} parts[] = {
+		PART(parent, PPID),	 PART(signal, THREADS),
+		PART(signal, CPU),	 PART(sum_exec, CPU),
+		PART(cred, UID),	 PART(state, STATE),
+		PART(state_long, STATE), PART(exit_state, STATE),
+		PART(start, START),	 PART(prio, PRIORITY),
+		PART(static_prio, NICE), PART(flags, KERNEL),
+		PART(comm, COMM),	 PART(mm, VIRT),
+		PART(mm, RES),		 PART(mm, MM),
+	};
+#undef PART
+	uint32_t lacks = 0;
+
+	for (size_t i = 0; r->lacks && i < ARRAY_SIZE(parts); i++)
+		if (vl_record_lacks(&t->fields, r, parts[i].at))
+			lacks |= 1U << parts[i].what;
+	return lacks;
 }
 
 struct vl_error *vl_top_open(struct vl_raw_guest *g, struct vl_top **ret)
@@ -281,8 +336,8 @@ static struct vl_error *read_linked(struct vl_top *t, struct reading *all, size_
 		all[i].linked = *linked_ret + want++;
 		vl_top_get_linked(t, all[i].r, all[i].linked, gets, &nr_gets);
 	}
-	/* An item that cannot be read is zeros: its process is about to end. */
-	vl_gather(t->g->reader, &t->g->space, gets, nr_gets);
+	if (vl_gather(t->g->reader, &t->g->space, gets, nr_gets))
+		vl_top_note_lacks(*linked_ret, want, gets, nr_gets);
 	return NULL;
 }
 
@@ -311,6 +366,7 @@ static void take_task(struct vl_top *t, const struct reading *from,
 		.euid = f ? f->euid : was->euid,
 		.state = vl_task_letter(r->state | (uint32_t)r->state_long, r->exit_state),
 		.kernel = r->flags & PF_KTHREAD,
+		.lacks = lacks_of(t, r) | (f ? f->lacks : was->lacks),
 	};
 	memcpy(p->comm, r->comm, sizeof(p->comm));
 	set_cpu(t, p, r, f, was, last ? ret->at_ns - last->at_ns : 0);
@@ -367,6 +423,8 @@ static struct vl_error *take_tasks(struct vl_top *t, const struct vl_top_sample 
 	size_t nr;
 
 	err = vl_collect(t->g, &w, &t->fields, "the task list", &nr);
+	err = vl_records_keep(&w, &t->fields, offsetof(struct task_record, pid), "processes", err,
+			      &nr);
 	more = take_records(t, w.records, nr, last, ret);
 	free(w.records);
 	if (!err)

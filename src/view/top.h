@@ -39,6 +39,24 @@ struct vl_top_task {
 	uint32_t text, text_len; /* its command line in vl_top_sample.text; length 0: none */
 	/* Likewise its container, as "docker/3f2a01234567", and its unit of systemd. */
 	uint32_t box, box_len, unit, unit_len;
+	uint32_t lacks; /* bits (1 << VL_TOP_LACKS_...) of what could not be read: it is 0 above */
+};
+
+enum vl_top_lacks {
+	VL_TOP_LACKS_PPID,
+	VL_TOP_LACKS_THREADS,
+	VL_TOP_LACKS_UID, /* also its effective one */
+	VL_TOP_LACKS_STATE,
+	VL_TOP_LACKS_START,
+	VL_TOP_LACKS_PRIORITY,
+	VL_TOP_LACKS_NICE,
+	VL_TOP_LACKS_KERNEL,
+	VL_TOP_LACKS_COMM,
+	VL_TOP_LACKS_CPU,
+	VL_TOP_LACKS_VIRT,
+	VL_TOP_LACKS_RES, /* also what is shared */
+	VL_TOP_LACKS_MM,
+	VL_TOP_NR_LACKS,
 };
 
 /* Uses of a CPU since the last sample, in tenths of a percent; VL_TOP_UNKNOWN. */
@@ -80,6 +98,8 @@ struct vl_top_sample {
 	char *text;
 	size_t text_len, text_cap;
 	uint64_t requests; /* of the reader, so far */
+	/* What could not be read, and is 0 above. */
+	bool no_load, no_swap, no_available;
 	/* Names of the users, set by the reader of the sample; NULL: show numbers. Not owned. */
 	const struct vl_users *users;
 };

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/array.h"
+
 #define PAGE 4096UL
 #define MAX_COMMAND 1024U
 
@@ -43,6 +45,32 @@ void vl_top_get_linked(const struct vl_top *t, const struct task_record *r, stru
 	*nr = all.nr;
 }
 
+void vl_top_note_lacks(struct linked *f, size_t of, const struct vl_get *gets, size_t nr)
+{
+#define PART(member, what) \
+	{ \
+		offsetof(struct linked, member), \
+			offsetof(struct linked, member) + sizeof(f->member), VL_TOP_LACKS_##what \
+	}
+	static const struct {
+		size_t from, to;
+		enum vl_top_lacks what;
+	} parts[] = {
+		PART(ppid, PPID), PART(threads, THREADS), PART(sum_sched, CPU), PART(uid, UID),
+		PART(euid, UID),  PART(total_vm, VIRT),	  PART(rss, RES),	PART(counters, RES),
+	};
+#undef PART
+	for (size_t i = 0; i < nr; i++) {
+		size_t at = (size_t)((char *)gets[i].buf - (char *)f);
+
+		if (!gets[i].status || at / sizeof(*f) >= of)
+			continue;
+		for (size_t k = 0; k < ARRAY_SIZE(parts); k++)
+			if (at % sizeof(*f) >= parts[k].from && at % sizeof(*f) < parts[k].to)
+				f[at / sizeof(*f)].lacks |= 1U << parts[k].what;
+	}
+}
+
 /* ---- memory ---- */
 
 static uint64_t word_at(const unsigned char *p)
@@ -54,21 +82,21 @@ static uint64_t word_at(const unsigned char *p)
 }
 
 /*
- * Add each CPU's own counts to @pages. Counters of one allocation are adjacent ("kernel/fork:
+ * Add each CPU's own counts to @pages. False: some could not be read. Counters of one allocation are adjacent ("kernel/fork:
  * group allocation/free of per-cpu counters for mm struct", 6.6); others are read one by one.
  */
-static void add_parts(struct vl_top *t, const struct linked *f, int64_t pages[NR_MM_COUNTERS])
+static bool add_parts(struct vl_top *t, const struct linked *f, int64_t pages[NR_MM_COUNTERS])
 {
 	uint32_t at = vl_offset(t->layout, VL_F_PCPU_COUNTER_CPUS);
 	const struct vl_totals *cpus = &t->totals;
 	uint64_t where[NR_MM_COUNTERS];
-	bool together = true;
+	bool together = true, all = true;
 
 	for (size_t k = 0; k < NR_MM_COUNTERS; k++) {
 		where[k] = word_at(f->counters + k * t->counter_size + at);
 		together = together && where[k] == where[0] + 4 * k;
 		if (!where[k])
-			return;
+			return true;
 	}
 	for (size_t k = 0; k < (together ? 1 : NR_MM_COUNTERS); k++) {
 		for (size_t i = 0; i < cpus->nr_online; i++)
@@ -77,11 +105,12 @@ static void add_parts(struct vl_top *t, const struct linked *f, int64_t pages[NR
 				.buf = &t->parts[i][k],
 				.len = (uint32_t)(together ? sizeof(t->parts[i]) : 4),
 			};
-		vl_gather(t->g->reader, &t->g->space, t->gets, cpus->nr_online);
+		all &= !vl_gather(t->g->reader, &t->g->space, t->gets, cpus->nr_online);
 	}
 	for (size_t i = 0; i < cpus->nr_online; i++)
 		for (size_t k = 0; k < NR_MM_COUNTERS; k++)
 			pages[k] += t->parts[i][k];
+	return all;
 }
 
 static uint64_t bytes_of(int64_t pages)
@@ -102,8 +131,12 @@ void vl_top_memory(struct vl_top *t, struct vl_top_task *p, const struct linked 
 		for (size_t k = 0; k < NR_MM_COUNTERS; k++)
 			pages[k] = (int64_t)word_at(f->counters + k * t->counter_size +
 						    vl_offset(t->layout, VL_F_PCPU_COUNTER_COUNT));
-		add_parts(t, f, pages);
+		if (!add_parts(t, f, pages))
+			p->lacks |= 1U << VL_TOP_LACKS_RES;
 	}
+	/* A part of a sum is no sum. */
+	if (p->lacks >> VL_TOP_LACKS_RES & 1)
+		return;
 	for (size_t k = 0; k < NR_MM_COUNTERS; k++)
 		pages[k] = pages[k] > 0 ? pages[k] : 0;
 	p->shr = bytes_of(pages[MM_FILEPAGES] + pages[MM_SHMEMPAGES]);

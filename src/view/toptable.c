@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "collect.h"
-#include "top.h"
+#include "sample.h"
 #include "users.h"
 
 #define IN(member) VL_IN(struct vl_top_task, member)
@@ -65,17 +65,20 @@ void vl_top_row(const struct vl_top_sample *sample, size_t i, struct vl_table *t
 {
 	const struct vl_top_task *p = &sample->tasks[i];
 	const char *user = vl_top_user(sample, p->euid);
+	const struct vl_fields fs = vl_top_task_fields();
 
-	vl_table_record(t, NULL, p);
-	if (user)
+	vl_table_record(t, &fs, p);
+	if (p->lacks >> VL_TOP_LACKS_UID & 1)
+		;
+	else if (user)
 		vl_table_str(t, VL_TOP_USER, user);
 	else
 		vl_table_printf(t, VL_TOP_USER, "%u", p->euid);
-	if (p->cpu != VL_TOP_UNKNOWN)
+	if (p->cpu != VL_TOP_UNKNOWN && !(p->lacks >> VL_TOP_LACKS_CPU & 1))
 		vl_table_int(t, VL_TOP_CPU, p->cpu);
 	if (p->text_len)
 		vl_table_text(t, VL_TOP_COMMAND, sample->text + p->text, p->text_len);
-	else
+	else if (!(p->lacks >> VL_TOP_LACKS_COMM & 1))
 		vl_table_printf(t, VL_TOP_COMMAND, "[%.*s]", (int)strnlen(p->comm, sizeof(p->comm)),
 				p->comm);
 	if (p->box_len)

@@ -68,12 +68,15 @@ static uint64_t symbol(const struct vl_totals *t, const char *name)
 	return vl_symbol(t->g->attach->kernel, name);
 }
 
-static bool read_at(const struct vl_totals *t, uint64_t va, void *buf, size_t len)
+static bool read_at(struct vl_totals *t, uint64_t va, void *buf, size_t len)
 {
-	return va && !vl_read(t->g->reader, &t->g->space, va, buf, len);
+	const bool good = va && !vl_read(t->g->reader, &t->g->space, va, buf, len);
+
+	t->failed |= va && !good;
+	return good;
 }
 
-static uint64_t read_word(const struct vl_totals *t, uint64_t va)
+static uint64_t read_word(struct vl_totals *t, uint64_t va)
 {
 	uint64_t v = 0;
 
@@ -81,7 +84,7 @@ static uint64_t read_word(const struct vl_totals *t, uint64_t va)
 }
 
 /* A count of pages. CPUs add to it in batches, so it can be negative. */
-static uint64_t read_count(const struct vl_totals *t, const char *array, enum vl_field index)
+static uint64_t read_count(struct vl_totals *t, const char *array, enum vl_field index)
 {
 	const struct vl_layout *l = vl_kernel_layout(t->g->attach->kernel);
 	uint64_t va = symbol(t, array);
@@ -169,11 +172,14 @@ struct vl_error *vl_totals_init(struct vl_totals *t, struct vl_raw_guest *g)
 	err = need_swap_cache(t);
 	if (!err)
 		err = find_cpus(t);
-	if (err)
+	if (err) {
 		vl_totals_deinit(t);
-	else
-		read_watermarks(t);
-	return err;
+		return err;
+	}
+	t->failed = false;
+	read_watermarks(t);
+	t->lacks_marks = t->failed;
+	return NULL;
 }
 
 void vl_totals_deinit(struct vl_totals *t)
@@ -332,9 +338,9 @@ static void sample_memory(struct vl_totals *t, struct vl_top_sample *ret)
 	uint64_t slab = read_count(t, "vm_node_stat", VL_F_NODE_SLAB_RECLAIMABLE);
 	uint64_t reclaimable = slab + read_count(t, "vm_node_stat", VL_F_NODE_MISC_RECLAIMABLE);
 	uint64_t cache = read_count(t, "vm_node_stat", VL_F_NODE_FILE_PAGES) + slab;
-	int64_t swap = (int64_t)read_word(t, symbol(t, "nr_swap_pages"));
 	uint64_t swapped = read_count(t, "vm_node_stat", VL_F_NODE_SWAPCACHE);
-	uint64_t available;
+	uint64_t available, shared = read_count(t, "vm_node_stat", VL_F_NODE_SHMEM);
+	int64_t swap;
 
 	cache = less(cache, swapped);
 	memset(&ret->mem, 0, sizeof(ret->mem));
@@ -342,17 +348,23 @@ static void sample_memory(struct vl_totals *t, struct vl_top_sample *ret)
 	available = less(free_pages, read_word(t, symbol(t, "totalreserve_pages")));
 	available += files - least(files / 2, t->wmark_low);
 	available += reclaimable - least(reclaimable / 2, t->wmark_low);
+	/* A part of a sum is no sum. */
+	if (t->failed)
+		total = 0;
+	ret->no_available = t->lacks_marks;
 	/* The limits are checked later, on the whole sample (plausible.c). */
 	if (total && total < 1UL << 51) {
 		ret->mem.total = total * PAGE;
 		ret->mem.free = least(free_pages, total) * PAGE;
 		ret->mem.available = least(available, total) * PAGE;
 		ret->mem.cache = least(cache, total) * PAGE;
-		ret->mem.shared =
-			least(read_count(t, "vm_node_stat", VL_F_NODE_SHMEM), total) * PAGE;
+		ret->mem.shared = least(shared, total) * PAGE;
 	}
+	t->failed = false;
+	swap = (int64_t)read_word(t, symbol(t, "nr_swap_pages"));
 	ret->swap.total = least(read_word(t, symbol(t, "total_swap_pages")), 1UL << 50) * PAGE;
 	ret->swap.free = least(swap > 0 ? (uint64_t)swap * PAGE : 0, ret->swap.total);
+	ret->no_swap = t->failed;
 }
 
 /* avenrun is in 1/2048 (FSHIFT, include/linux/sched/loadavg.h), rounded as there. */
@@ -360,7 +372,7 @@ static void sample_load(struct vl_totals *t, struct vl_top_sample *ret)
 {
 	uint64_t load[3] = { 0 };
 
-	read_at(t, symbol(t, "avenrun"), load, sizeof(load));
+	ret->no_load = !read_at(t, symbol(t, "avenrun"), load, sizeof(load));
 	for (size_t i = 0; i < 3; i++)
 		ret->load[i] = (uint32_t)(((load[i] & 0xffffffff) + 2048 / 200) * 100 / 2048);
 }
@@ -379,6 +391,7 @@ struct vl_error *vl_totals_sample(struct vl_totals *t, const struct vl_top_sampl
 				  struct vl_top_sample *ret)
 {
 	sample_cpus(t, last, ret);
+	t->failed = false;
 	sample_memory(t, ret);
 	sample_load(t, ret);
 	read_name(t, VL_F_UTS_RELEASE, ret->release);
