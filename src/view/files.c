@@ -360,7 +360,15 @@ static bool put_part(struct vl_raw_guest *g, struct name *n, const struct dentry
 	return !n->cut;
 }
 
-void vl_path_name(struct vl_raw_guest *g, const struct vl_path *p, char *buf, size_t size,
+/* slash_name, fs/dcache.c: d_make_root() gives it to the root of each file system. */
+static bool is_root(struct vl_raw_guest *g, const struct dentry *d)
+{
+	char name = 0;
+
+	return d->len == 1 && !vl_read(g->reader, &g->space, d->name, &name, 1) && name == '/';
+}
+
+bool vl_path_name(struct vl_raw_guest *g, const struct vl_path *p, char *buf, size_t size,
 		  bool *deleted_ret)
 {
 	const struct vl_layout *l = vl_kernel_layout(g->attach->kernel);
@@ -368,7 +376,7 @@ void vl_path_name(struct vl_raw_guest *g, const struct vl_path *p, char *buf, si
 	uint64_t at = p->dentry;
 	struct mount m = { 0 };
 	struct dentry d;
-	bool whole = false, mounted = read_mount(g, p->mnt, &m);
+	bool whole = false, known = false, mounted = read_mount(g, p->mnt, &m);
 
 	buf[size - 1] = '\0';
 	*deleted_ret = false;
@@ -381,11 +389,20 @@ void vl_path_name(struct vl_raw_guest *g, const struct vl_path *p, char *buf, si
 			mounted = read_mount(g, m.parent + vl_offset(l, VL_F_MOUNT_MNT), &m);
 			continue;
 		}
-		if (!read_dentry(g, at, &d) || !put_part(g, &n, &d))
+		if (!read_dentry(g, at, &d))
 			break;
+		/* The root of a file system whose mount cannot be read. It is never hashed. */
+		if (d.parent == at && is_root(g, &d)) {
+			known |= at == p->dentry;
+			break;
+		}
 		/* d_unlinked(), include/linux/dcache.h; without a folder it never had a name. */
-		if (at == p->dentry)
+		if (at == p->dentry) {
 			*deleted_ret = !d.hashed;
+			known = true;
+		}
+		if (!put_part(g, &n, &d))
+			break;
 		whole = d.parent == at;
 		if (whole)
 			break;
@@ -396,4 +413,5 @@ void vl_path_name(struct vl_raw_guest *g, const struct vl_path *p, char *buf, si
 	else if (n.at == size - 1)
 		put_before(&n, "/", 1);
 	memmove(buf, buf + n.at, size - n.at);
+	return known;
 }

@@ -122,7 +122,7 @@ static void file_name(struct vl_raw_guest *g, struct vl_table *t, const struct v
 		const char *fs, *word;
 	} numbered[] = { { "pipefs", "pipe" }, { "sockfs", "socket" } };
 	char name[PATH_MAX];
-	bool deleted;
+	bool deleted, known;
 
 	for (size_t k = 0; k < ARRAY_SIZE(numbered); k++) {
 		if (strcmp(i->fs, numbered[k].fs) != 0)
@@ -130,12 +130,13 @@ static void file_name(struct vl_raw_guest *g, struct vl_table *t, const struct v
 		vl_table_printf(t, OF_NAME, "%s:[%" PRIu64 "]", numbered[k].word, i->number);
 		return;
 	}
-	vl_path_name(g, &f->path, name, sizeof(name), &deleted);
+	known = vl_path_name(g, &f->path, name, sizeof(name), &deleted);
 	if (!strcmp(i->fs, "anon_inodefs")) {
 		vl_table_printf(t, OF_NAME, "anon_inode:%s", name + (*name == '/'));
 		return;
 	}
-	vl_table_uint(t, OF_DELETED, deleted);
+	if (known)
+		vl_table_uint(t, OF_DELETED, deleted);
 	vl_table_printf(t, OF_NAME, "%s%s", name, deleted ? " (deleted)" : "");
 }
 

@@ -98,9 +98,9 @@ void vl_inode_read(struct vl_raw_guest *g, uint64_t va, struct vl_inode *ret);
 /*
  * The name of @p from the root of all mounts, as in /proc/PID/fd: at most @size - 1 bytes of
  * the guest, and a NUL. It begins with "..." where it is too long or cannot be read.
- * @deleted_ret: it is in no folder any more.
+ * @deleted_ret: it is in no folder any more. False: that could not be read.
  */
-void vl_path_name(struct vl_raw_guest *g, const struct vl_path *p, char *buf, size_t size,
+bool vl_path_name(struct vl_raw_guest *g, const struct vl_path *p, char *buf, size_t size,
 		  bool *deleted_ret);
 
 /* ---- sockets ---- */
