@@ -24,7 +24,7 @@ enum place_kind place_kind(const char *word, uint32_t *number_ret);
  * Set *@pid_ret to the first process of the container, or in the namespace, that @word names. It
  * is read from the memory of guest @spec. With @net the number of a namespace is a network's.
  */
-struct vl_error *place_find(const struct request *r, const char *spec, const char *word,
-			    bool net, pid_t *pid_ret);
+struct vl_error *place_find(const struct request *r, const char *spec, const char *word, bool net,
+			    pid_t *pid_ret);
 
 #endif

@@ -353,8 +353,8 @@ static struct vl_error *on_int3(struct vl_clone *c, struct vl_regs *regs)
 
 static struct vl_error *unreadable(const struct vl_error *why)
 {
-	struct vl_error *err = vl_error_new(VL_ERR_TARGET, "cannot read the guest's memory: %s",
-					    why->message);
+	struct vl_error *err =
+		vl_error_new(VL_ERR_TARGET, "cannot read the guest's memory: %s", why->message);
 
 	return why->hint ? vl_error_hint(err, "%s", why->hint) : err;
 }
