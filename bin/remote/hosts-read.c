@@ -71,8 +71,9 @@ static bool read_range(const char *name, struct range *ret)
 
 	*ret = (struct range){ .open = open, .step = 1 };
 	last = close ? memchr(first, ':', (size_t)(close - first)) : NULL;
-	if (!last++)
+	if (!last)
 		return false;
+	last++;
 	ret->behind = close + 1;
 	step = memchr(last, ':', (size_t)(close - last));
 	if (step && !take_number(step + 1, (size_t)(close - step - 1), &ret->step))

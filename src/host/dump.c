@@ -435,7 +435,7 @@ static struct vl_error *cannot_open(int err)
 				     "a name with a '/' is the path of a memory dump");
 	if (err == EACCES || err == EPERM)
 		return vl_error_hint(
-			vl_denied(vl_error_new(VL_ERR_TARGET, "no permission to read it")),
+			vl_target_denied(vl_error_new(VL_ERR_TARGET, "no permission to read it")),
 			"run as root");
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "cannot open it: %s", strerror(err)),
 			     "a name with a '/' is the path of a memory dump");

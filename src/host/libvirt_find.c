@@ -35,7 +35,7 @@ struct vl_error *vl_domain_error(const struct vl_domain *d, const char *what)
 	const char *text = e && e->message ? e->message : "unknown error";
 
 	err = vl_error_new(VL_ERR_TARGET, "%s: %.*s", what, (int)strcspn(text, "\n"), text);
-	return is_denied(d->vir.GetLastError()) ? vl_denied(err) : err;
+	return is_denied(d->vir.GetLastError()) ? vl_target_denied(err) : err;
 }
 
 struct vl_error *vl_domain_hinted(struct vl_error *err)

@@ -163,14 +163,14 @@ struct vl_error *vl_proc_denied(pid_t pid, int err)
 	/* Root is refused in a container, or by a security module. */
 	if ((err == EACCES || err == EPERM) && !geteuid())
 		return vl_error_hint(
-			vl_denied(vl_error_new(VL_ERR_TARGET, "process %d is closed even to root",
-					       (int)pid)),
+			vl_target_denied(vl_error_new(
+				VL_ERR_TARGET, "process %d is closed even to root", (int)pid)),
 			"a container needs CAP_SYS_PTRACE; SELinux or AppArmor must allow it "
 			"(look for \"denied\" in the kernel's log); see vlens doctor");
 	if (err == EACCES || err == EPERM)
 		return vl_error_hint(
-			vl_denied(vl_error_new(VL_ERR_TARGET,
-					       "no permission to look into process %d", (int)pid)),
+			vl_target_denied(vl_error_new(
+				VL_ERR_TARGET, "no permission to look into process %d", (int)pid)),
 			"run as root (or, for a guest of your own session, as the same user)");
 	return vl_error_hint(vl_error_new(VL_ERR_TARGET, "cannot look into process %d: %s",
 					  (int)pid, strerror(err)),

@@ -82,7 +82,8 @@ int vl_proc_all_stopped(pid_t pid);
 bool vl_proc_is_stopping(pid_t pid);
 
 /* @err is about a permission that the user lacks: its os_errno says so. Returns @err. */
-static inline __attribute__((returns_nonnull)) struct vl_error *vl_denied(struct vl_error *err)
+static inline __attribute__((returns_nonnull)) struct vl_error *
+vl_target_denied(struct vl_error *err)
 {
 	/* The object for no memory is shared. */
 	if (err->code != VL_ERR_NOMEM)

@@ -80,9 +80,9 @@ static struct vl_error *connect_error(int err, const struct vl_qmp_address *a)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "no such socket: %s", name),
 				     "is the guest running?");
 	if (err == EACCES || err == EPERM)
-		return vl_error_hint(
-			vl_denied(vl_error_new(VL_ERR_TARGET, "no permission for socket %s", name)),
-			"run as root");
+		return vl_error_hint(vl_target_denied(vl_error_new(
+					     VL_ERR_TARGET, "no permission for socket %s", name)),
+				     "run as root");
 	if (err == ENOTSOCK)
 		return vl_error_hint(vl_error_new(VL_ERR_TARGET, "not a socket: %s", name),
 				     "a memory dump is given by its path alone, without \"qmp:\"");

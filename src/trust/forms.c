@@ -157,8 +157,8 @@ static const char *inlined_function(const struct vl_code *c)
 }
 
 /*
- * The bytes of a mutex in which it differs while it is held: owner, locks, the list of waiters. With
- * PREEMPT_RT they are the same number in another order.
+ * The bytes of a mutex in which it differs while it is held: owner, locks, the list of waiters.
+ * With PREEMPT_RT they are the same number in another order.
  */
 #define MUTEX_LEN 32
 /* The longest instruction at a call site, in bytes: a conditional jump. */

@@ -10,8 +10,8 @@ enum vl_trust_form {
 	VL_TRUST_ILLEGAL,
 	VL_TRUST_LEGAL,
 	VL_TRUST_ATTACHMENT,
-	VL_TRUST_BREAK, /* as during a change of the site by the kernel: int3, or bytes that change */
-	VL_TRUST_UPDATING, /* as during a change of all sites of its key */
+	VL_TRUST_BREAK,	   /* as while the kernel changes the site: int3, or bytes that change */
+	VL_TRUST_UPDATING, /* as while it changes all sites of its key */
 };
 
 struct vl_trust_context {

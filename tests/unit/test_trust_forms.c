@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Legal forms that no kernel of the tests has: kCFI and FineIBT, returns as clang makes them, the
- * counting of calls, switches, and static calls while they are changed. The image has the tables of a kernel, and code as clang and the
- * kernel make it.
+ * counting of calls, switches, and static calls while they are changed. The image has the tables
+ * of a kernel, and code as clang and the kernel make it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -414,7 +414,7 @@ static bool is_kind(enum vl_trust_kind kind, size_t at)
 	       f.last.va == VA + at && !memcmp(out + at, image + at, 5);
 }
 
-/* All calls of a key lead where its trampoline leads, but for the time in which they are changed. */
+/* All calls of a key lead where its trampoline leads, but while they are being changed. */
 static void test_static_calls(void)
 {
 	start(0);

@@ -403,7 +403,7 @@ static void visit_one(void *ctx, size_t i, const void *page)
 		      vl_discard(v->port->visit_pages(v->port->ctx, &gpa, 1, visit_none, NULL));
 }
 
-/* Replies with the pages that were visited, those with no answer meanwhile, and 1: then there is. */
+/* Replies with the pages visited, those with no answer meanwhile, and 1: then there is one. */
 static void visits(void *ctx, struct vl_wire *wire, int link)
 {
 	static uint64_t gpas[PAGES];
