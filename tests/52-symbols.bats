@@ -137,12 +137,12 @@ types_too() {
 			"$tool" --diff -J "$D" | jq 'map_values(map(del(.guest)))' >"$T/all"
 			"$tool" --diff -J "$F" | jq 'map_values(map(del(.guest)))' | diff "$T/all" -
 		done
-		# The metrics are those of a kernel with types, but for three parts, and say what is missing.
+		# The metrics are those of a kernel with types, but for two parts, and say what is missing.
 		metrics "$D" "$T/all"
 		metrics "$F" "$T/few"
-		grep -v 'node_pressure\|node_netstat_IpExt\|vlens_cgroup' "$T/all" |
+		grep -v 'node_pressure\|node_netstat_IpExt' "$T/all" |
 			diff - <(grep -v vlens_guest_missing "$T/few")
-		assert_same "control groups,IP traffic,pressure" "$(sed -n 's/^vlens_guest_missing.*part="\([^"]*\)",reason="the guest.*no BTF types.*/\1/p' "$T/few" | sort -f | paste -sd,)"
+		assert_same "IP traffic,pressure" "$(sed -n 's/^vlens_guest_missing.*part="\([^"]*\)",reason="the guest.*no BTF types.*/\1/p' "$T/few" | sort -f | paste -sd,)"
 		! grep vlens_guest_missing "$T/all" || fail "missing"
 		# The checks that need no types are made.
 		run --separate-stderr vcheck "$F"
