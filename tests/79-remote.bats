@@ -102,7 +102,8 @@ teardown() { terminal_end; }
 	assert_same "$(vpslist --no-headers -o pid,comm "$g" | grep -c .)" \
 		"$(vlens pslist --no-headers -o pid,comm "far:$g" | grep -c .)"
 	run --separate-stderr vps "root@far:$g" -C nginx -o comm=
-	assert_status 0
+	# The guest may have swapped out what some process was called with.
+	[[ $status -eq 0 || ($status -eq 3 && $stderr == *"in the guest's swap space"*) ]] || { show_run; false; }
 	[[ ${lines[0]} == nginx ]]
 	# Of its own errors, too.
 	run --separate-stderr vps far:no-such-guest
