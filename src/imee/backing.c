@@ -165,7 +165,8 @@ static bool read_file(struct vl_direct *d, const struct direct_piece *p, uint64_
 	if (p->fd >= 0 && vl_get_whole(p->fd, to, len, p->fd_offset + (gpa - p->gpa)))
 		return true;
 	err = vl_target_read(d->t, gpa, to, len);
-	vl_target_note_miss(d->t, gpa, err);
+	if (err)
+		vl_target_note_miss(d->t, gpa, err);
 	return !vl_discard(err);
 }
 
