@@ -156,7 +156,7 @@ only_others_failed() {
 	run --separate-stderr vlist -J
 	only_others_failed vlist "vt-dom"
 	[[ $(jq -c '.guests[] | select(.name == "vt-dom") | [.state, .vcpus, .ram, .release]' <<<"$output") == \
-		"[\"running\",1,512,\"$(in_guest vt-dom 'uname -r')\"]" ]]
+		"[\"running\",1,512,\"$(in_guest vt-dom 'uname -r')\"]" ]] || { show_run; fail "vt-dom's row"; }
 	vpslist --no-headers -o pid,comm vt-dom | grep -qE '^ *1 init$'
 	vps --diff vt-dom >/dev/null
 	virsh -q -c qemu:///system suspend vt-dom
