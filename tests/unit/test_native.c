@@ -13,33 +13,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "handmade.h"
-#include "native/block.h"
+#include "native-run.h"
 #include "tap.h"
-
-/* Guest addresses of the code, with a page of data behind it, and of what operands point to. */
-#define CODE 0xffffffff81000000UL
-#define USE_RETURN (CODE + 0x40)
-#define DATA 0x30000000UL
-#define STACK 0x20000000UL
-#define NR_DATA 4UL
-#define NR_STACK 4UL
-/* The code and its data a second time, to run it as it is. */
-#define RAW 0x50000000UL
-#define DATA_SIZE (NR_DATA * VL_PAGE_SIZE)
-#define STACK_SIZE (NR_STACK * VL_PAGE_SIZE)
-
-#define XSAVE_SIZE 16384
-/*
- * Bytes of an image of XSAVE: the x87 registers, MXCSR, XMM. Pointers of instructions are left out.
- */
-#define X87_REGS 32
-#define FXSAVE_SIZE 416
-#define YMM_AT 576
-#define YMM_SIZE 256
-
-#define FLAGS 0x8d5UL /* arithmetic ones, all but DF */
-#define FLAG_DF 0x400UL
 
 /* --- what kernels have and compilers do not emit --- */
 
@@ -79,61 +54,7 @@ INSN("endbr64; nopl 8(%rax,%rax,1); cs nopw 0(%rax)") INSN("mov %rax, (%rsp)")
 	extern const unsigned char __start_insns[],
 	__stop_insns[];
 
-/* --- a run --- */
-
-struct state {
-	uint64_t gpr[VL_NR_GPR], rflags;
-	unsigned char vectors[XSAVE_SIZE] __attribute__((aligned(64)));
-	unsigned char data[DATA_SIZE], stack[STACK_SIZE], near[VL_PAGE_SIZE];
-};
-
-struct fuzz {
-	struct vl_executor_state *e;
-	struct guest *guest;
-	unsigned char *code, *near, *data, *stack; /* as we see them */
-	struct state start, raw, rewritten;
-	unsigned long done, faults, refused;
-	uint64_t seed;
-	ZydisDecoder decoder;
-};
-
-static uint64_t draw(struct fuzz *f)
-{
-	f->seed ^= f->seed << 13;
-	f->seed ^= f->seed >> 7;
-	f->seed ^= f->seed << 17;
-	return f->seed;
-}
-
-/* No code of C's between setting vector registers, the run, and keeping them. */
-static void enter(struct state *s)
-{
-	__asm__ volatile("xrstor64 %0" ::"m"(s->vectors), "a"(-1), "d"(-1));
-	vl_native_enter();
-	__asm__ volatile("xsave64 %0" : "+m"(s->vectors) : "a"(-1), "d"(-1) : "memory");
-}
-
-static void run(struct fuzz *f, struct state *s, uint64_t target)
-{
-	struct vl_native_ctl *ctl = VL_CTL;
-
-	memcpy(f->data, f->start.data, DATA_SIZE);
-	memcpy(f->stack, f->start.stack, STACK_SIZE);
-	memcpy(f->near, f->start.near, VL_PAGE_SIZE);
-	memcpy(s->vectors, f->start.vectors, XSAVE_SIZE);
-	memcpy(ctl->regs, f->start.gpr, sizeof(ctl->regs));
-	ctl->rflags = f->start.rflags;
-	ctl->interrupts = 0x200;
-	ctl->kind = VL_NATIVE_RETURNED;
-	ctl->why = NULL;
-	ctl->target = target;
-	enter(s);
-	memcpy(s->gpr, ctl->regs, sizeof(s->gpr));
-	s->rflags = ctl->rflags & (FLAGS | FLAG_DF);
-	memcpy(s->data, f->data, DATA_SIZE);
-	memcpy(s->stack, f->stack, STACK_SIZE);
-	memcpy(s->near, f->near, VL_PAGE_SIZE);
-}
+/* --- a comparison --- */
 
 static bool same_vectors(const struct state *a, const struct state *b)
 {
@@ -237,31 +158,7 @@ static bool compare(struct fuzz *f, const unsigned char *in, size_t len)
 	return !what;
 }
 
-/* --- registers that make sense --- */
-
-static void randomize(struct fuzz *f)
-{
-	for (int i = 0; i < VL_NR_GPR; i++)
-		f->start.gpr[i] = draw(f) >> (draw(f) & 63);
-	f->start.gpr[VL_RSP] = STACK + STACK_SIZE / 2;
-	f->start.gpr[VL_RBP] = STACK + STACK_SIZE / 2 + 64;
-	f->start.gpr[VL_RSI] = DATA + (draw(f) & 0x3ff0) / 2 + 0x800;
-	f->start.gpr[VL_RDI] = DATA + (draw(f) & 0x3ff0) / 2 + 0x800;
-	f->start.rflags = (draw(f) & FLAGS) | 2;
-	for (size_t i = 0; i < DATA_SIZE; i += 8)
-		*(uint64_t *)(f->start.data + i) = draw(f);
-	for (size_t i = 0; i < STACK_SIZE; i += 8)
-		*(uint64_t *)(f->start.stack + i) = draw(f);
-	/* What popf gets: no flag that user mode cannot set, or would trap by. */
-	*(uint64_t *)(f->start.stack + STACK_SIZE / 2) &= FLAGS | FLAG_DF;
-	*(uint64_t *)(f->start.stack + STACK_SIZE / 2) |= 0x202;
-	for (size_t i = 0; i < VL_PAGE_SIZE; i += 8)
-		*(uint64_t *)(f->start.near + i) = draw(f);
-	for (size_t i = 160; i < FXSAVE_SIZE; i += 8)
-		*(uint64_t *)(f->start.vectors + i) = draw(f);
-	for (size_t i = 0; i < YMM_SIZE; i += 8)
-		*(uint64_t *)(f->start.vectors + YMM_AT + i) = draw(f);
-}
+/* --- instructions of the C library --- */
 
 static uint64_t *gpr(struct fuzz *f, ZydisRegister r)
 {
@@ -439,84 +336,6 @@ static void test_return_address(struct fuzz *f)
 	ok(f->rewritten.gpr[VL_RAX] == CODE + 5 &&
 		   f->rewritten.gpr[VL_RBX] == (uint32_t)(f->start.gpr[VL_RBX] + 1),
 	   "ftrace's functions see the guest's return address, and return to it");
-}
-
-static void take_kept(struct vl_executor_state *e, const void *kept, size_t size)
-{
-	e->st.kept = kept;
-	e->st.kept_size = size;
-	vl_native_take_kept(e);
-}
-
-/* What is kept is used over the text that it was made from, and over no other. */
-static void test_kept(struct fuzz *f)
-{
-	static const unsigned char code[] = { 0x75, 0x02, 0xff, 0xc3, 0xff, 0xc3, 0xf4 };
-	static const unsigned char replaced[] = { 0x90, 0xf4 };
-	static unsigned char buf[1 << 16];
-	struct vl_executor_state *e = f->e;
-	struct vl_native_mark marks[64];
-	uint64_t emitted, insns;
-	size_t size, nr_marks;
-	bool sound = true;
-
-	randomize(f);
-	memcpy(f->code, code, sizeof(code));
-	vl_native_reset(e);
-	emitted = vl_native_code(e, CODE);
-	insns = e->nr_insns;
-	nr_marks = e->nr_marks < 64 ? e->nr_marks : 64;
-	memcpy(marks, e->marks, nr_marks * sizeof(*marks));
-	size = vl_executor_native.keep(e, buf, sizeof(buf));
-	ok(size > sizeof(code) && !vl_executor_native.keep(e, buf, sizeof(buf)),
-	   "translated code is kept once");
-	run(f, &f->raw, emitted);
-
-	vl_native_reset(e);
-	memset((void *)emitted, 0xf4, 16);
-	take_kept(e, buf, size);
-	ok(vl_native_code(e, CODE) == emitted && e->nr_insns == insns,
-	   "it is used, and not made again");
-	run(f, &f->rewritten, emitted);
-	ok(!memcmp(f->raw.gpr, f->rewritten.gpr, sizeof(f->raw.gpr)), "it does the same");
-	ok(e->nr_marks == nr_marks && !memcmp(e->marks, marks, nr_marks * sizeof(*marks)),
-	   "its marks are the same");
-	ok(!vl_executor_native.keep(e, buf, sizeof(buf)), "and is not kept again");
-
-	for (size_t n = 0; n < size; n += n < 512 ? 1 : 97) {
-		vl_native_reset(e);
-		take_kept(e, buf, n);
-		sound &= !e->nr_blocks;
-	}
-	ok(sound, "a part of it is not used");
-	for (size_t n = 0; n < size; n++) {
-		buf[n] ^= 1;
-		vl_native_reset(e);
-		take_kept(e, buf, size);
-		sound &= !e->nr_blocks;
-		buf[n] ^= 1;
-	}
-	ok(sound, "nor one with a damaged byte");
-	f->near[0] ^= 1;
-	vl_native_reset(e);
-	take_kept(e, buf, size);
-	ok(vl_native_block(e, CODE), "another page of the text may change");
-	f->code[VL_PAGE_SIZE - 1] ^= 1;
-	vl_native_reset(e);
-	take_kept(e, buf, size);
-	ok(!e->nr_blocks && !e->nr_text && !e->nr_marks, "its own page may not");
-	f->code[VL_PAGE_SIZE - 1] ^= 1;
-	vl_native_put_replaced(e, CODE + 0x800, replaced, sizeof(replaced));
-	vl_native_reset(e);
-	take_kept(e, buf, size);
-	ok(!e->nr_blocks, "nor the code that is replaced");
-	e->nr_replaced = 0;
-	*guest_leaf(f->guest, CODE) |= 1UL << 63;
-	vl_native_reset(e);
-	take_kept(e, buf, size);
-	ok(!e->nr_blocks, "nor the right to execute it");
-	*guest_leaf(f->guest, CODE) &= ~(1UL << 63);
-	vl_native_reset(e);
 }
 
 static unsigned long number(const char *variable, unsigned long otherwise)
