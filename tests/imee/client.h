@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a client of imee.ko does, for the tests, each of which is one translation unit. */
+/* What a client of imee.ko does, for the tests. Faults are caught for one source file only. */
 #ifndef VLENS_TESTS_IMEE_CLIENT_H
 #define VLENS_TESTS_IMEE_CLIENT_H
 
