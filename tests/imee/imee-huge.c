@@ -266,7 +266,7 @@ static void test_hugetlb(int fd, const struct vm *vm)
 	char *p;
 
 	if (!vm->tlb) {
-		ok(true, "hugetlbfs # SKIP the kernel gave it no page");
+		skip("hugetlbfs", "the kernel gave it no page");
 		return;
 	}
 	p = map(fd, VM_TLB, VM_TLB_SIZE, PROT_READ, MAP_SHARED);
@@ -542,12 +542,12 @@ int main(int argc, char **argv)
 	test_over_small(fd, &vm);
 	test_race(fd, &vm, VM_MOVE, 40, PAGE, "a page");
 	if (turned_off()) {
-		ok(true, "huge pages # SKIP transparent huge pages are turned off");
+		skip("huge pages", "transparent huge pages are turned off");
 		goto end;
 	}
 	test_hugetlb(fd, &vm);
 	if (!renew_all(&vm)) {
-		ok(true, "huge pages # SKIP the kernel gave the guest's process none");
+		skip("huge pages", "the kernel gave the guest's process none");
 		goto end;
 	}
 	test_following(fd, &vm);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Just enough of TAP for the unit tests: ok(condition, what), then return tap_end(). */
+/* Just enough of TAP for the unit tests: ok(condition, what) or skip(what, why), then return tap_end(). */
 #ifndef VLENS_TESTS_TAP_H
 #define VLENS_TESTS_TAP_H
 
@@ -26,6 +26,20 @@ __attribute__((format(printf, 2, 3))) static inline bool ok(bool good, const cha
 	putchar('\n');
 	fflush(stdout);
 	return good;
+}
+
+/* Says why @what, one check or several, cannot run here. It counts as no pass (./check). */
+__attribute__((format(printf, 2, 3))) static inline void skip(const char *what, const char *fmt,
+							      ...)
+{
+	va_list ap;
+
+	printf("ok %d - %s # SKIP ", ++tap.nr, what);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+	fflush(stdout);
 }
 
 /* A test that hangs has an end. */

@@ -91,7 +91,7 @@ static void test_machine(bool mirrored)
 	if (!ok(!err, "the dump opens: %s", err ? err->message : "well"))
 		return;
 	if (!vl_raw_kvm.rank(target, NULL, why)) {
-		ok(true, "# SKIP %s", why);
+		skip("the kvm engine", "%s", why);
 		vl_target_close(target);
 		return;
 	}
@@ -103,7 +103,10 @@ static void test_machine(bool mirrored)
 	err = vl_reader_open(target, &attach, &k, &kvm);
 	if (err) {
 		/* Only for what the host cannot do. */
-		ok(strstr(err->message, "does not run here"), "# SKIP %s", err->message);
+		if (strstr(err->message, "does not run here"))
+			skip("the kvm engine", "%s", err->message);
+		else
+			ok(false, "the kvm engine opens: %s", err->message);
 		return;
 	}
 	machine = (struct vl_kvm *)kvm->engine;
@@ -134,7 +137,7 @@ static void test_machine(bool mirrored)
 		test_reads("5 levels");
 		ok(!different, "5 levels");
 	} else {
-		ok(true, "# SKIP 5 levels: %s", why);
+		skip("5 levels", "%s", why);
 	}
 	space = (struct vl_space){ four, 4 };
 	err = vl_kvm_poll(kvm->engine, 100000);

@@ -466,7 +466,7 @@ int main(void)
 	struct machine *m = calloc(1, sizeof(*m));
 
 	if (vl_native_unfit(&st)) {
-		ok(true, "rewritten code # skip %s", vl_native_unfit(&st));
+		skip("rewritten code", "%s", vl_native_unfit(&st));
 		free(m);
 		return tap_end();
 	}

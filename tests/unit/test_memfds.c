@@ -130,7 +130,7 @@ static void test_limits(void)
 	size_t before = count_open(), ahead;
 
 	if (setrlimit(RLIMIT_NOFILE, &few)) {
-		ok(true, "# SKIP the limit of open files cannot be set");
+		skip("limits", "the limit of open files cannot be set");
 		return;
 	}
 	run(&kept, 200, &ahead);

@@ -395,12 +395,15 @@ static void test_kvm(void)
 	pthread_t t;
 
 	if (!vl_raw_kvm.rank(&target, NULL, why)) {
-		ok(true, "# SKIP %s", why);
+		skip("the kvm engine", "%s", why);
 		return;
 	}
 	err = vl_reader_open(&target, &attach, &how, &kvm);
 	if (err) {
-		ok(strstr(err->message, "does not run here"), "# SKIP %s", err->message);
+		if (strstr(err->message, "does not run here"))
+			skip("the kvm engine", "%s", err->message);
+		else
+			ok(false, "the kvm engine opens: %s", err->message);
 		vl_error_destroy(err);
 		return;
 	}

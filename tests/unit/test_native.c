@@ -388,7 +388,7 @@ int main(void)
 	struct guest g;
 
 	if (vl_native_unfit(&st)) {
-		ok(true, "rewritten code # skip %s", vl_native_unfit(&st));
+		skip("rewritten code", "%s", vl_native_unfit(&st));
 		return tap_end();
 	}
 	f = aligned_alloc(64, sizeof(*f)); /* XSAVE wants that */

@@ -479,12 +479,12 @@ static void test_engine(enum vl_executor which, const struct vl_vcpu_state *st,
 	struct vl_error *err = which == VL_EXECUTOR_UNICORN ? vl_emulator_load() : NULL;
 
 	if (err) {
-		ok(true, "vmst/unicorn # skip %s", err->message);
+		skip("vmst/unicorn", "%s", err->message);
 		vl_error_destroy(err);
 		return;
 	}
 	if (which == VL_EXECUTOR_NATIVE && vl_native_unfit(st)) {
-		ok(true, "vmst/native # skip %s", vl_native_unfit(st));
+		skip("vmst/native", "%s", vl_native_unfit(st));
 		return;
 	}
 	err = vl_vcpu_create(which, st, guest.view, region, &ops, &e, why);

@@ -135,7 +135,7 @@ static void test_exceptions(struct machine *m, const char *name)
 	ok(took(m, 6, m->at + 5) && m->regs.gpr[VL_RAX] == 5, "%s: ud2", name);
 	RUN(m, c_int3, 0, 0);
 	if (m->exit.reason == VL_EXIT_BROKEN && vl_machine_kind() == VL_MACHINE_EMULATED)
-		ok(true, "%s: int3 # skip KVM is software here: %s", name, m->exit.detail);
+		skip("int3", "KVM is software here: %s", m->exit.detail);
 	else
 		ok(took(m, 3, m->at + 2), "%s: int3, rip is behind it", name);
 	ok(m->regs.gpr[VL_RSP] == STACK_VA + VL_PAGE_SIZE, "%s: rsp as it was", name);
@@ -419,19 +419,19 @@ int main(void)
 		if (which[i] == VL_EXECUTOR_KVM) {
 			kvm = vl_machine_open(why, sizeof(why));
 			if (kvm < 0) {
-				ok(true, "vmst/kvm # skip %s", why);
+				skip("vmst/kvm", "%s", why);
 				continue;
 			}
 			close(kvm);
 		}
 		err = which[i] == VL_EXECUTOR_UNICORN ? vl_emulator_load() : NULL;
 		if (err) {
-			ok(true, "vmst/unicorn # skip %s", err->message);
+			skip("vmst/unicorn", "%s", err->message);
 			vl_error_destroy(err);
 			continue;
 		}
 		if (which[i] == VL_EXECUTOR_NATIVE && vl_native_unfit(&st)) {
-			ok(true, "vmst/native # skip %s", vl_native_unfit(&st));
+			skip("vmst/native", "%s", vl_native_unfit(&st));
 			continue;
 		}
 		st.code_from = MODULE_VA;
@@ -445,7 +445,7 @@ int main(void)
 		RUN(&m, c_ud2, 0, 0);
 		if (vl_machine_kind() == VL_MACHINE_EMULATED && which[i] == VL_EXECUTOR_KVM &&
 		    m.exit.reason == VL_EXIT_BROKEN) {
-			ok(true, "vmst/kvm # skip KVM is software here: %s", m.exit.detail);
+			skip("vmst/kvm", "KVM is software here: %s", m.exit.detail);
 		} else {
 			test_engine(&m, m.ops->name, view, &noted);
 			if (m.ops->count)
