@@ -28,7 +28,7 @@ static const char *label_of(const struct session *s)
 	return slash ? slash + 1 : name;
 }
 
-/* With --strict: report answers that may mix moments. Returns the exit status. */
+/* With --strict: report answers that may mix points in time. Returns the exit status. */
 static int judge(const struct session *s, int status)
 {
 	const struct vl_answers *n = &s->stats.answers;
@@ -38,7 +38,7 @@ static int judge(const struct session *s, int status)
 		return status;
 	err = vl_error_hint(
 		vl_error_new(VL_ERR_BLOCKED,
-			     "%" PRIu64 " of %" PRIu64 " answers may mix several moments, "
+			     "%" PRIu64 " of %" PRIu64 " answers may mix several points in time, "
 			     "as the guest changed meanwhile",
 			     n->running, n->paused + n->validated + n->running),
 		"run it again, or allow longer pauses with --%s", option_name(OPT_MAX_PAUSE));

@@ -206,7 +206,7 @@ const struct option_row option_rows[] = {
 	{ "strict", OPT_STRICT, NULL, SCOPE_CHECK,
 	  "fail where something could not be checked", NULL },
 	{ "strict", OPT_STRICT, NULL, MIRRORED,
-	  "fail where an answer may mix several moments", NULL },
+	  "fail where an answer may mix several points in time", NULL },
 
 	{ "trusted", OPT_TRUSTED, "KERNEL", MIRRORED,
 	  "run this kernel's code, not the guest's; =auto: the stored one", &trusted_kernel },

@@ -346,7 +346,7 @@ void print_stats(const struct vl_stats *stats, const struct vl_redirect_stats *r
 		uint64_t value;
 	} counts[] = {
 		{ "pauses:", stats->pauses },
-		{ "at one moment:", stats->answers.paused },
+		{ "at one time:", stats->answers.paused },
 		{ "validated:", stats->answers.validated },
 		{ "while it ran:", stats->answers.running },
 		{ "epochs:", stats->epochs },

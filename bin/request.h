@@ -43,7 +43,8 @@ struct request {
 	const char *netns_place;
 	bool all, json, stats, diff, containers, quiet;
 	/*
-	 * It is an error if an answer may be of several moments, or if a part could not be checked.
+	 * It is an error if an answer may be of several points in time, or if a part could not be
+	 * checked.
 	 */
 	bool strict;
 	bool attachments; /* a row for each of them */

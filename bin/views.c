@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "brief.h"
-#include "guest/spare.h"
+#include "guest/standby.h"
 #include "keep/keep.h"
 #include "options.h"
 #include "progress.h"
@@ -45,7 +45,7 @@ static bool take(struct request *request, void *ctx, int key, char *arg)
 	}
 }
 
-/* Borrow a spare worker from the guest's keeper. NULL: it has none. */
+/* Borrow a standby worker from the guest's keeper. NULL: it has none. */
 static struct vl_box *borrow(void *ctx, uint64_t print)
 {
 	return vl_keep_borrow(ctx, print);
@@ -218,7 +218,7 @@ static void print_sum(const struct run *r, const struct view_job *jobs, size_t n
 	putchar('\n');
 }
 
-/* In a file whose pages are of several moments, a mark can come from that. */
+/* In a file whose pages are of several points in time, a mark can come from that. */
 static void report_moved(const struct run *r, const struct view_job *jobs, size_t nr)
 {
 	for (size_t i = 0; i < nr; i++) {
@@ -235,7 +235,7 @@ static void report_moved(const struct run *r, const struct view_job *jobs, size_
 					   "%" PRIu64 " pages of the file changed while it was "
 					   "made: rows may be marked for that",
 					   jobs[i].moved);
-		err = vl_error_hint(err, "vlens dump --%s=whole makes a file of one moment",
+		err = vl_error_hint(err, "vlens dump --%s=whole makes a file of one point in time",
 				    option_name(OPT_PAUSE));
 		error_report(r->request->applet->name, jobs[i].spec, err);
 	}
@@ -283,7 +283,7 @@ static int run_jobs(struct run *r, void (*fn)(void *ctx, struct view_job *job))
 		view_labels(jobs, nr);
 	for (size_t i = 0; i < nr; i++)
 		parts[i].guest = view_name(&jobs[i]);
-	/* The time of a look at a file is not that of its content. */
+	/* The time of a pass over a file is not that of its content. */
 	for (size_t i = 0; i < nr; i++)
 		parts[i].at_ns = jobs[i].live ? jobs[i].at_ns : 0;
 	for (size_t i = 0; r->request->quiet && i < nr; i++)

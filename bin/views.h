@@ -22,7 +22,7 @@ struct view_job {
 	bool is_short;	/* `lacks` says how */
 	struct vl_shortfall lacks;
 	bool live;
-	uint64_t at_ns;		/* when the look began, CLOCK_REALTIME; 0: none did */
+	uint64_t at_ns;		/* when the pass began, CLOCK_REALTIME; 0: none did */
 	bool unreached;		/* a row says so, and not an error */
 	struct vl_guest *guest; /* closed when all is printed; NULL: closed before */
 	void *result;		/* of `fn` */

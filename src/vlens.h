@@ -80,8 +80,8 @@ struct vl_guest_options {
 /*
  * The number of answers of the guest's kernel, by the memory they were read from:
  * paused: a copy made in a pause;
- * validated: read while the guest ran, and unchanged when it was read again: of one moment, too;
- * running: read while the guest ran and changed, as the guest's own tasks read it.
+ * validated: read while the guest ran, and unchanged when it was read again: of one point in time,
+ * too; running: read while the guest ran and changed, as the guest's own tasks read it.
  */
 struct vl_answers {
 	uint64_t paused, validated, running;
@@ -221,7 +221,7 @@ struct vl_error *vl_guest_attach(struct vl_guest *g, bool need_kernel);
 struct vl_error *vl_guest_scan(struct vl_guest *g, const struct vl_scan *scan, struct vl_table *t);
 
 /*
- * Read all items of @kind (view/items.h), of one look, after vl_guest_attach(). *@ret is the
+ * Read all items of @kind (view/items.h), of one pass, after vl_guest_attach(). *@ret is the
  * caller's, for vl_items_close(). After an error it has what could be read, or is NULL. Errors are
  * those of vl_guest_scan(); VL_ERR_ARG: there is no such kind.
  */

@@ -198,7 +198,7 @@ shares() {
 	ups=$(vexec "$g" sh -c 'for i in 1 2 3; do cut -d" " -f1 /proc/uptime; sleep 1; done' | xargs)
 	awk '{ exit !($2 - $1 > 0.5 && $3 - $2 > 0.5 && $3 - $1 < 60) }' <<<"$ups" ||
 		fail "uptimes a second apart: $ups"
-	# top compares two moments, in its first screen too.
+	# top compares two points in time, in its first screen too.
 	in_guest g61 'touch /tmp/work; (while [ -e /tmp/work ]; do :; done) >/dev/null 2>&1 &'
 	tries 5 shares || fail "$(cat "$T/top")"
 	in_guest g61 'rm /tmp/work'

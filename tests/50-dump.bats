@@ -34,7 +34,7 @@ dump() {
 	in_guest "$name" 'uname -a' >"$DUMPS/$name.uname"
 	in_guest "$name" 'ps -eo pid,lstart --no-headers' >"$DUMPS/$name.lstart"
 	in_guest "$name" 'cut -d" " -f1 /proc/uptime; date +%s' | xargs >"$DUMPS/$name.before"
-	# Stop the guest while the dump is written: all of it is of one moment.
+	# Stop the guest while the dump is written: all of it is of one point in time.
 	dump_guest "$name" "$DUMPS/$name.elf"
 	in_guest "$name" 'cut -d" " -f1 /proc/uptime; date +%s' | xargs >"$DUMPS/$name.after"
 	in_guest "$name" 'ps -ef' >"$DUMPS/$name.later"

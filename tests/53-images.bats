@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Images of memory without registers: the kernel is found in the memory, and the tools say what
-# they say of a dump of the same moment that has registers.
+# they say of a dump of the same point in time that has registers.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 
@@ -184,7 +184,7 @@ same_in() {
 	rm "$T"/core.* "$T/elf"
 }
 
-# At one moment: an ELF dump, a migration stream, and two internal snapshots of a disk image.
+# At one point in time: an ELF dump, a migration stream, and two internal snapshots of a disk image.
 streams() {
 	need_guest g61
 	[[ ! -e $DUMPS/stream ]] || return 0

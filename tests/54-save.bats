@@ -364,7 +364,7 @@ with open(sys.argv[1], "r+b") as f:
 PYTHON
 }
 
-@test "a file of several moments: what is marked is likely, and registers that lead nowhere are no end" {
+@test "a file of several points in time: what is marked is likely, and registers that lead nowhere are no end" {
 	local d=$T/file.elf root table
 	vlens dump --pause=whole "$G" "$d" 2>/dev/null
 	root=$(dump_root "$d")

@@ -384,22 +384,22 @@ kill_keepers_hard() {
 
 # --- a worker that waits for a raw view ---
 
-spare_waits() { [[ $(ours vlens-spare | wc -w) -eq 1 ]]; }
-no_spares() { [[ -z $(ours vlens-spare) ]]; }
-another_waits() { spare_waits && [[ $(ours vlens-spare) != "$1" ]]; }
+standby_waits() { [[ $(ours vlens-standby | wc -w) -eq 1 ]]; }
+no_standby() { [[ -z $(ours vlens-standby) ]]; }
+another_waits() { standby_waits && [[ $(ours vlens-standby) != "$1" ]]; }
 # A worker that sleeps under its filter is in its box, and has reported that.
 is_boxed() {
 	[[ $(awk '/^Seccomp:/ { print $2 }' "/proc/$1/status") == 2 && $(process_state "$1") == S ]]
 }
 
-# have_spare: starts a keeper in which a worker waits ($SPARE): the first view asks for one.
-have_spare() {
+# have_standby: starts a keeper in which a worker waits ($STANDBY): the first view asks for one.
+have_standby() {
 	[[ $UID -eq 0 ]] || skip "the files of a worker are root's to read"
 	vuname "$G" >/dev/null
 	vpidlist "$G" >/dev/null
-	eventually 60 spare_waits || fail "no worker waits"
-	SPARE=$(ours vlens-spare)
-	eventually 60 is_boxed "$SPARE"
+	eventually 60 standby_waits || fail "no worker waits"
+	STANDBY=$(ours vlens-standby)
+	eventually 60 is_boxed "$STANDBY"
 }
 
 has_init() { grep -qx ' *1' <<<"$1"; }
@@ -409,14 +409,14 @@ hold_view() {
 	local i
 	# A view that the keeper does not answer at once starts a worker of its own: try again.
 	for i in {1..20}; do
-		have_spare
-		kill -STOP "$SPARE" 2>/dev/null || continue
+		have_standby
+		kill -STOP "$STANDBY" 2>/dev/null || continue
 		vpidlist --no-headers -o PID "$G" >"$T/out" 2>"$T/err" 3>&- 4>&- &
 		TOOL=$!
 		eventually 60 has_wire_or_ended
 		! has_wire || return 0
 		wait "$TOOL" || fail "$(cat "$T/err")"
-		kill -CONT "$SPARE" 2>/dev/null || true
+		kill -CONT "$STANDBY" 2>/dev/null || true
 	done
 	fail "it had a worker of its own each time"
 }
@@ -425,23 +425,23 @@ has_wire() { grep -q 'memfd:vlens-wire' "/proc/$TOOL/maps" 2>/dev/null; }
 has_wire_or_ended() { has_wire || [[ ! -e /proc/$TOOL/exe ]]; }
 
 @test "a raw view takes the worker that waits, the next view another one" {
-	have_spare
+	have_standby
 	run --separate-stderr vpidlist --no-headers -o PID "$G"
 	assert_status 0
 	has_init "$output"
 	# A worker serves one view. The keeper has another one ready.
-	eventually 60 another_waits "$SPARE" || fail "the same one waits, or none"
+	eventually 60 another_waits "$STANDBY" || fail "the same one waits, or none"
 	# Each view takes the worker that waits, and prints what it prints without a keeper.
 	local cmd with
 	for cmd in "vlsmod --engine=imee" vsyscalldump "vuname --json"; do
-		eventually 60 spare_waits
-		SPARE=$(ours vlens-spare)
-		eventually 60 is_boxed "$SPARE"
+		eventually 60 standby_waits
+		STANDBY=$(ours vlens-standby)
+		eventually 60 is_boxed "$STANDBY"
 		read -ra words <<<"$cmd"
 		run "${words[@]}" "$G"
 		assert_status 0
 		with=$output
-		eventually 60 another_waits "$SPARE" || fail "$cmd has not used it"
+		eventually 60 another_waits "$STANDBY" || fail "$cmd has not used it"
 		VLENS_KEEP=0 run "${words[@]}" "$G"
 		assert_status 0
 		assert_same "$(grep -v '"timestamp"' <<<"$output")" "$(grep -v '"timestamp"' <<<"$with")"
@@ -449,26 +449,26 @@ has_wire_or_ended() { has_wire || [[ ! -e /proc/$TOOL/exe ]]; }
 }
 
 @test "a worker that waits is in its box" {
-	have_spare
+	have_standby
 	local says kind worker theirs
 	worker=$(ours vlens-clone)
 	[[ -n $worker ]]
-	says=$(<"/proc/$SPARE/status")
+	says=$(<"/proc/$STANDBY/status")
 	grep -q '^NoNewPrivs:[[:space:]]*1$' <<<"$says"
 	grep -q '^CapEff:[[:space:]]*0*$' <<<"$says"
 	grep -q '^CapBnd:[[:space:]]*0*$' <<<"$says"
 	for kind in net mnt ipc uts pid; do
-		theirs=$(readlink "/proc/$SPARE/ns/$kind")
+		theirs=$(readlink "/proc/$STANDBY/ns/$kind")
 		[[ $theirs == "$kind:"* && $theirs != "$(readlink "/proc/self/ns/$kind")" ]]
 	done
 	[[ $theirs == pid:* && $theirs != "$(readlink "/proc/$worker/ns/pid")" ]]
-	run -0 ls -A "/proc/$SPARE/root/"
+	run -0 ls -A "/proc/$STANDBY/root/"
 	[[ -z $output ]]
 	[[ $(awk '/^Uid:/ { print $3 }' <<<"$says") -gt 2147483647 ]]
 	[[ $(awk '/^Uid:/ { print $3 }' <<<"$says") != \
 		"$(awk '/^Uid:/ { print $3 }' "/proc/$worker/status")" ]]
 	# It has the wire mapped, but no descriptor of its file, which would let it write.
-	theirs=$(readlink "/proc/$SPARE/fd/"*)
+	theirs=$(readlink "/proc/$STANDBY/fd/"*)
 	[[ $theirs == *socket:* && $theirs != *vlens-wire* ]]
 }
 
@@ -476,27 +476,27 @@ has_wire_or_ended() { has_wire || [[ ! -e /proc/$TOOL/exe ]]; }
 	vpidlist "$G" >/dev/null
 	[[ -z $(keepers) ]]
 	[[ -z $(compgen -G "$VLENS_RUN_DIR/keep-*") ]] || fail "$(ls "$VLENS_RUN_DIR")"
-	have_spare
+	have_standby
 	VLENS_KEEP=0 vpidlist "$G" >/dev/null
 	vpidlist --stats "$G" >/dev/null 2>&1
 	vpidlist --engine=direct "$G" >/dev/null
-	assert_same "$SPARE" "$(ours vlens-spare)"
+	assert_same "$STANDBY" "$(ours vlens-standby)"
 }
 
 @test "the worker that waits is killed: the view is right, and another worker waits" {
-	have_spare
-	kill -9 "$SPARE"
+	have_standby
+	kill -9 "$STANDBY"
 	run --separate-stderr vpidlist --no-headers -o PID "$G"
 	assert_status 0
 	has_init "$output"
 	[[ -z $stderr ]]
-	eventually 60 another_waits "$SPARE"
+	eventually 60 another_waits "$STANDBY"
 }
 
 @test "the keeper is killed with a worker that waits, and with one at work" {
-	have_spare
+	have_standby
 	kill_keepers_hard
-	eventually 60 no_spares || fail "it stays"
+	eventually 60 no_standby || fail "it stays"
 	run --separate-stderr vpidlist --no-headers -o PID "$G"
 	assert_status 0
 	has_init "$output"
@@ -506,13 +506,13 @@ has_wire_or_ended() { has_wire || [[ ! -e /proc/$TOOL/exe ]]; }
 	wait "$TOOL" || fail "$(cat "$T/err")"
 	has_init "$(<"$T/out")"
 	[[ ! -s $T/err ]]
-	eventually 60 no_spares || fail "it stays"
+	eventually 60 no_standby || fail "it stays"
 }
 
 @test "the tool is killed while its worker is at work: the worker ends" {
 	hold_view
 	kill -9 "$TOOL"
-	eventually 60 another_waits "$SPARE" || fail "it stays, or no other waits"
+	eventually 60 another_waits "$STANDBY" || fail "it stays, or no other waits"
 }
 
 @test "two views at once, a keeper at work, a keeper that hangs: one has a worker of its own" {
@@ -523,12 +523,12 @@ has_wire_or_ended() { has_wire || [[ ! -e /proc/$TOOL/exe ]]; }
 	has_init "$output"
 	[[ -z $stderr ]]
 	# The first view ends when its worker continues.
-	kill -CONT "$SPARE"
+	kill -CONT "$STANDBY"
 	wait "$TOOL" || fail "$(cat "$T/err")"
 	has_init "$(<"$T/out")"
-	eventually 60 another_waits "$SPARE"
-	SPARE=$(ours vlens-spare)
-	eventually 60 is_boxed "$SPARE"
+	eventually 60 another_waits "$STANDBY"
+	STANDBY=$(ours vlens-standby)
+	eventually 60 is_boxed "$STANDBY"
 	vexec "$G" sh -c 'uname -n; sleep 600' >"$T/busy" 2>"$T/err" 3>&- 4>&- &
 	TOOL=$!
 	eventually 60 grep -q g61 "$T/busy"
@@ -536,7 +536,7 @@ has_wire_or_ended() { has_wire || [[ ! -e /proc/$TOOL/exe ]]; }
 	assert_status 0
 	has_init "$output"
 	[[ -z $stderr ]]
-	assert_same "$SPARE" "$(ours vlens-spare)"
+	assert_same "$STANDBY" "$(ours vlens-standby)"
 	kill -9 "$TOOL"
 	# shellcheck disable=SC2046 # words
 	kill -STOP $(keepers)

@@ -122,7 +122,7 @@ in_copy() {
 		! dpkg -s vlens 2>/dev/null
 	'
 	[[ ${lines[0]} == "vlens "* && ${lines[2]} == "$release" ]] || { show_run; false; }
-	# The three lists are of one moment.
+	# The three lists are of one point in time.
 	[[ ${lines[3]} -gt 50 && ${lines[3]} -eq ${lines[4]} && ${lines[6]} -eq ${lines[3]} ]] ||
 		{ show_run; fail "lists differ"; }
 	[[ ${lines[7]} -eq ${lines[3]} && ${lines[8]} -eq 1 ]] || { show_run; fail "Python differs"; }

@@ -36,7 +36,7 @@ teardown() {
 	kill -CONT "$(guest_pid g61)"
 }
 
-no_workers() { [[ -z $(ours vlens-clone)$(ours vlens-reader)$(ours vlens-spare) ]]; }
+no_workers() { [[ -z $(ours vlens-clone)$(ours vlens-reader)$(ours vlens-standby) ]]; }
 
 # evil ATTACK APPLET ARGS...: runs the applet with hostile code in the emulator's place.
 evil() {

@@ -33,7 +33,7 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 	diff "$T/want" "$T/got"
 	[[ $(wc -l <"$T/got") -gt 10 ]]
 	[[ $(figure pauses "$T/err") == 0 && $(figure 'while it ran' "$T/err") == 0 ]]
-	[[ $(($(figure 'at one moment' "$T/err") + $(figure validated "$T/err"))) -gt 10 ]]
+	[[ $(($(figure 'at one time' "$T/err") + $(figure validated "$T/err"))) -gt 10 ]]
 }
 
 @test "--pause=none: the guest is never paused, and the answers are validated" {
@@ -41,7 +41,7 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 	vps --pause=none --stats "$G" -ef 2>"$T/err" | steady >"$T/got"
 	diff "$T/want" "$T/got"
 	[[ $(figure pauses "$T/err") == 0 ]]
-	[[ $(($(figure 'at one moment' "$T/err") + $(figure validated "$T/err"))) -gt 10 ]]
+	[[ $(($(figure 'at one time' "$T/err") + $(figure validated "$T/err"))) -gt 10 ]]
 }
 
 @test "the first run of a program, without a working set: its answers are validated" {
@@ -65,7 +65,7 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 	done
 }
 
-@test "an answer that may mix several moments says so, and --strict is a status for it" {
+@test "an answer that may mix several points in time says so, and --strict is a status for it" {
 	# The state of its processes changes between any two reads, and no pause is allowed.
 	local busy=(vexec --max-pause=0 --stats)
 	need_guest busy
@@ -77,7 +77,7 @@ steady() { awk '{ print $2, $8 }' | grep -E '(init|sleeper|factory)' | sort; }
 		[[ $(stat_of 'while it ran' "$stderr") == 0 ]] || break
 	done
 	assert_status 3
-	[[ $stderr == *"vexec: $(guest busy): $(stat_of 'while it ran' "$stderr") of "*" answers may mix several moments"* ]]
+	[[ $stderr == *"vexec: $(guest busy): $(stat_of 'while it ran' "$stderr") of "*" answers may mix several points in time"* ]]
 	run --separate-stderr vexec --max-pause=0 "$(guest busy)" cat /proc/stat
 	assert_status 0
 	[[ -z $stderr ]]

@@ -25,7 +25,7 @@ struct export_guest {
 	pthread_cond_t wake, done;
 	bool quit, leaves, due, answered;
 	char name[256];	      /* as its hypervisor calls it; "": not known yet */
-	struct vl_table rows; /* of the last look */
+	struct vl_table rows; /* of the last pass */
 	struct vl_error *err; /* why there is none; NULL: there is */
 	/* The thread's own. */
 	struct vl_guest *guest; /* NULL: not open */

@@ -146,7 +146,7 @@ static const struct vl_cell *value_of(const struct vl_table *t, enum vl_metric m
 	return NULL;
 }
 
-/* A guest that has not moved since the last look may be paused: ask its hypervisor. */
+/* A guest that has not moved since the last pass may be paused: ask its hypervisor. */
 static void see_state(struct export_guest *g, const struct vl_table *t)
 {
 	size_t row;

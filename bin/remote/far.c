@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `vlens far [-i] -- COMMAND...`: the other end of the line (remote.h). Runs a command, passes
- * signals and input to it, hangs it up when the line breaks, and ends with its status.
+ * `vlens far [-i] -- COMMAND...`: the other end of the control stream (remote.h). Runs a command,
+ * passes signals and input to it, hangs it up when the stream breaks, and ends with its status.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +73,7 @@ static void take_head(struct far *f)
 	}
 }
 
-/* Read from the line; false: it is broken. */
+/* Read from the control stream; false: it is broken. */
 static bool receive(struct far *f)
 {
 	ssize_t n;
@@ -109,7 +109,7 @@ static int serve(struct far *f, int children)
 		const bool is_full = f->from < f->until;
 		struct pollfd fds[] = {
 			{ .fd = children, .events = POLLIN },
-			/* With data to pass, only a break of the line is looked for. */
+			/* With data to pass, only the end of the stream is looked for. */
 			{ .fd = broken ? -1 : 0, .events = is_full ? POLLRDHUP : POLLIN },
 			{ .fd = is_full ? f->to : -1, .events = POLLOUT },
 		};

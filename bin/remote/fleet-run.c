@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Runs the tools of a fleet. Each is an ssh with a line (remote.h). */
+/* Runs the tools of a fleet. Each is an ssh with a control stream (remote.h). */
 #include "fleet.h"
 
 #include <errno.h>
@@ -138,7 +138,7 @@ static void __attribute__((noreturn)) be(char **argv, int in, int out, int err)
 {
 	sigset_t none;
 
-	/* Signals of the terminal are passed over the line. */
+	/* Signals of the terminal are passed over the control stream. */
 	setpgid(0, 0);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);

@@ -377,7 +377,7 @@ struct vl_error *hosts_read(const char *path, struct hosts *ret)
 	else if (!err)
 		err = read_ini(text, ret);
 	free(text);
-	hosts_settle(ret);
+	hosts_inherit(ret);
 	if (!err && ret->full)
 		err = vl_error_new(VL_ERR_ARG,
 				   "more than %d hosts or %d groups, or no memory for them",

@@ -302,7 +302,7 @@ static void measure(struct hosts *h)
 }
 
 /* The variables of groups: those of an inner group count more, those of "all" least. */
-void hosts_settle(struct hosts *h)
+void hosts_inherit(struct hosts *h)
 {
 	measure(h);
 	for (unsigned level = 0; level <= DEPTH_MAX; level++)

@@ -80,7 +80,7 @@ void hosts_way(const struct hosts *h, size_t i, struct remote_host *ret, bool *l
 /* For the readers. A copy of @text; NULL: h->full. */
 char *hosts_keep(struct hosts *h, const char *text);
 /* All is read: give the variables of groups to hosts. */
-void hosts_settle(struct hosts *h);
+void hosts_inherit(struct hosts *h);
 /* The number of group @name, which is added if it is new; SIZE_MAX: h->full. */
 size_t hosts_group(struct hosts *h, const char *name);
 void hosts_join(struct hosts *h, size_t group, const char *host);

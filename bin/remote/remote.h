@@ -4,8 +4,8 @@
  * qemu+ssh://HOST/system, runs on that host, with all its words but the host's name.
  *
  * With a terminal ssh allocates one there, which passes keys and signals. Without one the tool is
- * run by `vlens far` there, and ssh's standard input is a line to it (struct far_frame): it has
- * the tool's input, and signals. When the line breaks, the tool is hung up, as by a terminal.
+ * run by `vlens far` there, and ssh's standard input is the control stream (struct far_frame): it
+ * has the tool's input, and signals. When the stream breaks, the tool is hung up, as by a terminal.
  */
 #ifndef VLENS_BIN_REMOTE_H
 #define VLENS_BIN_REMOTE_H
@@ -47,8 +47,8 @@ bool remote_is_host(const char *name);
 
 /*
  * The command for ssh that runs @argv (NULL-terminated) there, malloc'ed; NULL: no memory. Any
- * login shell reads it as these words. @far: by `vlens far`, with the line's data as input if
- * @has_input.
+ * login shell reads it as these words. @far: by `vlens far`, with the data of the stream as input
+ * if @has_input.
  */
 char *remote_command(const struct remote_host *h, char *const *argv, bool far, bool has_input);
 /*
@@ -63,7 +63,7 @@ char **remote_ssh(const struct remote_host *h, const char *command);
 	"ssh ended with status 255: it did not connect, the connection was lost, or the command " \
 	"there ended so"
 
-/* What goes over the line to `vlens far`: a head, and for data its bytes. */
+/* What the control stream to `vlens far` carries: a head, and for data its bytes. */
 #define FAR_DATA 'D'
 #define FAR_END 'E'    /* of the data */
 #define FAR_SIGNAL 'S' /* number: of the signal */

@@ -176,7 +176,7 @@ static void free_words(char **list)
 
 static const int passed[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
 
-struct line {
+struct control {
 	pid_t pid;  /* of ssh */
 	int to;	    /* its input; -1: that is a terminal's */
 	int from;   /* our input, to be passed; -1: none */
@@ -189,14 +189,14 @@ struct line {
 };
 
 /* Write what ssh takes. */
-static void flush_line(struct line *l)
+static void flush_control(struct control *l)
 {
 	while (l->at < l->len) {
 		ssize_t n = write(l->to, l->buf + l->at, l->len - l->at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		/* Without a reader the line is done: ssh ends, and its status counts. */
+		/* Without a reader the stream is done: ssh ends, and its status counts. */
 		if (n < 0 && errno != EAGAIN)
 			l->at = l->len;
 		if (n < 0)
@@ -205,17 +205,17 @@ static void flush_line(struct line *l)
 	}
 }
 
-static void put_frame(struct line *l, uint8_t kind, uint8_t number, size_t len)
+static void put_frame(struct control *l, uint8_t kind, uint8_t number, size_t len)
 {
 	const struct far_frame f = { kind, number, { (uint8_t)(len >> 8), (uint8_t)len } };
 
 	memcpy(l->buf, &f, sizeof(f));
 	l->at = 0;
 	l->len = sizeof(f) + len;
-	flush_line(l);
+	flush_control(l);
 }
 
-static void take_input(struct line *l)
+static void take_input(struct control *l)
 {
 	ssize_t n = read(l->from, l->buf + sizeof(struct far_frame), FAR_DATA_MAX);
 
@@ -231,7 +231,7 @@ static void take_input(struct line *l)
  * A signal to us is for the command there. A second one of a kind ends ssh: the first may be stuck
  * behind a connection that is not made, or behind input that nobody reads.
  */
-static void pass_signal(struct line *l, int signal)
+static void pass_signal(struct control *l, int signal)
 {
 	if (l->to < 0) {
 		kill(l->pid, signal);
@@ -259,7 +259,7 @@ static bool is_written_here(void)
 }
 
 /* Write what ssh has put out. */
-static void take_output(struct line *l)
+static void take_output(struct control *l)
 {
 	char buf[65536];
 	ssize_t n = read(l->out, buf, sizeof(buf)), done;
@@ -277,8 +277,8 @@ static void take_output(struct line *l)
 	l->out = -1;
 }
 
-/* Serve the line until ssh has ended. Returns its status, of waitpid(). */
-static int serve(struct line *l, int signals)
+/* Serve the control stream until ssh has ended. Returns its status, of waitpid(). */
+static int serve(struct control *l, int signals)
 {
 	int status;
 	pid_t ended;
@@ -306,7 +306,7 @@ static int serve(struct line *l, int signals)
 		    info.ssi_signo != SIGCHLD)
 			pass_signal(l, (int)info.ssi_signo);
 		if (fds[1].revents)
-			flush_line(l);
+			flush_control(l);
 		if (fds[2].revents)
 			take_input(l);
 		if (fds[3].revents)
@@ -359,7 +359,7 @@ static void end_by(int number)
 }
 
 /* The status of ours for that of ssh. */
-static int judge(const struct request *r, const struct line *l, const char *host, int status)
+static int judge(const struct request *r, const struct control *l, const char *host, int status)
 {
 	int code;
 
@@ -388,7 +388,7 @@ static int judge(const struct request *r, const struct line *l, const char *host
 
 static int run_there(const struct request *r, struct remote_way *way, char **words)
 {
-	struct line l = { .to = -1, .from = -1, .out = -1 };
+	struct control l = { .to = -1, .from = -1, .out = -1 };
 	const bool has_input = r->applet->run == exec_run && !r->raw;
 	int pipes[2] = { -1, -1 }, out[2] = { -1, -1 }, signals, status;
 	sigset_t set, old;

@@ -176,8 +176,8 @@ static struct vl_error *read_files_once(struct reading *r, FILE *f)
 		err = vl_error_new(VL_ERR_ARG, "%s: %s", path, strerror((int)-(fd < 0 ? fd : n)));
 	if (!err)
 		err = read_links(r, f, fd, (size_t)n);
-	if (!err && r->sys->ops->settle)
-		err = r->sys->ops->settle(r->sys);
+	if (!err && r->sys->ops->validate)
+		err = r->sys->ops->validate(r->sys);
 	r->sys->ops->end(r->sys);
 	return err;
 }
@@ -206,7 +206,9 @@ static bool print_files(struct reading *r)
 		fclose(f);
 		if (!err || (err->code != VL_ERR_BLOCKED && err->code != VL_ERR_CRASHED))
 			break;
-		/* Retries after a change of the guest do not count: the port limits them itself. */
+		/*
+		 * Retries after a change of the guest do not count: the session limits them itself.
+		 */
 		if (!r->sys->missed && !--tries)
 			break;
 	}

@@ -164,7 +164,7 @@ static bool watch_once(struct watch_guest *g, struct vl_watch_options *o, uint64
 		}
 		*checked = now;
 	}
-	/* With the first look, processes and lists are known: what comes now is an event. */
+	/* With the first pass, processes and lists are known: what comes now is an event. */
 	if (!*err_ret && !o->slice_ns) {
 		watch_print_state(g, "watched", NULL);
 		o->slice_ns = SLICE;
@@ -184,7 +184,7 @@ static bool watch_kernel(struct watch_guest *g, unsigned *errors)
 	struct vl_watch_options o = {
 		.groups = w->groups,
 		.share = (uint32_t)(w->percent * 10 / (double)w->nr + 0.5),
-		.slice_ns = 0, /* first: one look */
+		.slice_ns = 0, /* first: one pass */
 	};
 	uint64_t checked = vl_now_ns();
 	struct vl_error *err;

@@ -13,7 +13,7 @@
 
 struct vl_trusted;
 
-/* Pages that a look at the pulse keeps: those of a few page tables and variables. */
+/* Pages that a check of the pulse keeps: those of a few page tables and variables. */
 #define VL_PULSE_PAGES 12
 
 struct vl_attach {

@@ -31,7 +31,7 @@ enum rank {
 /* A file of more pages has a hole below 4 GiB that it does not show: host/place.c. */
 #define LOW_PAGES (2UL << 30 >> 12)
 
-struct look {
+struct scan {
 	enum rank rank;
 	char system[NAME_SIZE], release[NAME_SIZE], machine[NAME_SIZE];
 	size_t looked, zero, even; /* pages: all that were looked at, of zeros, encrypted ones */
@@ -53,7 +53,7 @@ static void take_word(const char *p, const char *end, char *ret)
 #define UTS_MEMBER 65
 enum { UTS_SYSNAME, UTS_NODENAME, UTS_RELEASE, UTS_VERSION, UTS_MACHINE, UTS_DOMAIN, UTS_END };
 
-static bool take_uts(struct look *l, const char *p, const char *end)
+static bool take_uts(struct scan *l, const char *p, const char *end)
 {
 	const char *release = p + UTS_RELEASE * UTS_MEMBER;
 	const char *machine = p + UTS_MACHINE * UTS_MEMBER;
@@ -81,7 +81,7 @@ static bool is_windows(const char *p, const char *end)
 }
 
 /* The mark that a kernel's build puts into its source: "@(#)", the system, its release. */
-static bool take_mark(struct look *l, const char *p, const char *end)
+static bool take_mark(struct scan *l, const char *p, const char *end)
 {
 	static const char *const names[] = { "FreeBSD ", "OpenBSD ", "NetBSD ", "DragonFly v",
 					     "Darwin Kernel Version " };
@@ -100,7 +100,7 @@ static bool take_mark(struct look *l, const char *p, const char *end)
 	return false;
 }
 
-static bool take_banner(struct look *l, const char *p, const char *end)
+static bool take_banner(struct scan *l, const char *p, const char *end)
 {
 	p += strlen("Linux version ");
 	if (end - p < NAME_SIZE || !isdigit((unsigned char)*p))
@@ -109,20 +109,20 @@ static bool take_banner(struct look *l, const char *p, const char *end)
 	return true;
 }
 
-static bool take_windows(struct look *l, const char *p, const char *end)
+static bool take_windows(struct scan *l, const char *p, const char *end)
 {
 	l->release[0] = '\0';
 	return is_windows(p, end);
 }
 
 /* Look for a better name in @len bytes at @buf, which are terminated by a NUL. */
-static void find_names(struct look *l, const char *buf, size_t len)
+static void find_names(struct scan *l, const char *buf, size_t len)
 {
 	static const struct {
 		enum rank rank;
 		const char *text;
 		size_t len;
-		bool (*take)(struct look *l, const char *p, const char *end);
+		bool (*take)(struct scan *l, const char *p, const char *end);
 	} ways[] = {
 		{ UTS, "Linux\0\0\0", 8, take_uts },
 		{ WINDOWS, "RSDS", 4, take_windows },
@@ -157,7 +157,7 @@ static bool is_arm64(const char *page)
  */
 #define EVEN 72000
 
-static void weigh(struct look *l, const char *page)
+static void weigh(struct scan *l, const char *page)
 {
 	unsigned count[256] = { 0 };
 	unsigned long sum = 0;
@@ -174,7 +174,7 @@ static void weigh(struct look *l, const char *page)
 /* Pages of a chunk that are weighed. */
 #define WEIGHED 4
 
-static void look_at(struct look *l, const char *chunk, size_t n)
+static void look_at(struct scan *l, const char *chunk, size_t n)
 {
 	for (size_t at = 0; at + VL_PAGE_SIZE <= n && l->rank > ARM64; at += VL_PAGE_SIZE)
 		if (is_arm64(chunk + at))
@@ -187,7 +187,7 @@ static void look_at(struct look *l, const char *chunk, size_t n)
 	}
 }
 
-static void look_through(struct look *l, struct vl_target *t, char *buf,
+static void look_through(struct scan *l, struct vl_target *t, char *buf,
 			 struct vl_deadline deadline)
 {
 	size_t nr;
@@ -220,7 +220,7 @@ static void look_through(struct look *l, struct vl_target *t, char *buf,
 }
 
 /* @places: how many pages the memory has room for. */
-static struct vl_error *named(const struct look *l, uint64_t places)
+static struct vl_error *named(const struct scan *l, uint64_t places)
 {
 	bool narrow = l->machine[0] == 'i' && !strcmp(l->machine + 2, "86");
 
@@ -276,7 +276,7 @@ static uint64_t pages_of(const struct vl_target *t)
 }
 
 /* The error that names what was found. Takes @err, of a page that could not be read. */
-static struct vl_error *of_look(struct look *l, const struct vl_target *t)
+static struct vl_error *of_scan(struct scan *l, const struct vl_target *t)
 {
 	if (l->rank != NOTHING)
 		return named(l, pages_of(t));
@@ -302,13 +302,13 @@ static struct vl_error *of_look(struct look *l, const struct vl_target *t)
 struct vl_error *vl_content_error(struct vl_target *t)
 {
 	_cleanup_free_ char *buf = malloc(KEPT + CHUNK + 1);
-	struct look l = { .rank = NOTHING };
+	struct scan l = { .rank = NOTHING };
 	struct vl_error *err;
 
 	if (!buf)
 		return vl_error_nomem();
 	look_through(&l, t, buf, vl_deadline_in(VL_CONTENT_NS));
-	err = of_look(&l, t);
+	err = of_scan(&l, t);
 	vl_error_destroy(l.unread);
 	return err;
 }

@@ -9,11 +9,11 @@
 #include "../host/held.h"
 
 /* A page table can end between the read of CR3 and the walk: so retry before giving up. */
-#define MAX_LOOKS 8
+#define MAX_CHECKS 8
 /* The slowest tick is 10 ms (CONFIG_HZ=100); a busy CPU misses none. */
 #define TICK_NS 2000000L
 #define TICK_LOOKS 12
-/* A larger step between two looks: the value is not a tick counter. */
+/* A larger step between two checks: the value is not a tick counter. */
 #define TICKS_MOST 1000
 
 /* How many vCPUs run our kernel, run another one, or have paging off. */
@@ -22,11 +22,11 @@ struct tally {
 };
 
 /*
- * Memory that is not mapped here is asked for, and a look needs some 40 entries and values of a
+ * Memory that is not mapped here is asked for, and a check needs some 40 entries and values of a
  * few pages. So each of these pages is asked for once, and kept until it must be read anew. Those
- * that the last look used are asked for together.
+ * that the last check used are asked for together.
  */
-struct look {
+struct check {
 	const struct vl_attach *c;
 	size_t nr;
 	uint64_t gpas[VL_PULSE_PAGES];
@@ -35,7 +35,7 @@ struct look {
 };
 
 /* Read the pages anew that @l has. */
-static void read_again(struct look *l)
+static void read_again(struct check *l)
 {
 	void *bufs[VL_PULSE_PAGES];
 
@@ -46,7 +46,7 @@ static void read_again(struct look *l)
 }
 
 /* An initializer would also clear the pages, which takes time. */
-static void begin(struct look *l, const struct vl_attach *c)
+static void begin(struct check *l, const struct vl_attach *c)
 {
 	l->c = c;
 	l->nr = c->nr_pulse;
@@ -55,8 +55,8 @@ static void begin(struct look *l, const struct vl_attach *c)
 	read_again(l);
 }
 
-/* Keep the pages that @l used: the next look at @c asks for them together. */
-static void learn(const struct look *l, struct vl_attach *c)
+/* Keep the pages that @l used: the next check of @c asks for them together. */
+static void learn(const struct check *l, struct vl_attach *c)
 {
 	c->nr_pulse = 0;
 	for (size_t i = 0; i < l->nr; i++)
@@ -65,7 +65,7 @@ static void learn(const struct look *l, struct vl_attach *c)
 }
 
 /* Read @len bytes of one page. */
-static bool read_page(struct look *l, uint64_t gpa, void *buf, size_t len)
+static bool read_page(struct check *l, uint64_t gpa, void *buf, size_t len)
 {
 	struct vl_target *t = l->c->target;
 	uint64_t page = gpa & VL_PAGE_MASK;
@@ -85,15 +85,15 @@ static bool read_page(struct look *l, uint64_t gpa, void *buf, size_t len)
 	return true;
 }
 
-static bool read_entry(void *look, uint64_t gpa, uint64_t *ret)
+static bool read_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 {
-	return read_page(look, gpa, ret, sizeof(*ret));
+	return read_page(ctx, gpa, ret, sizeof(*ret));
 }
 
 /* ---- the kernel's own memory ---- */
 
 /* Read a variable, which lies in one page. */
-static bool read_symbol(struct look *l, const char *name, void *buf, size_t len)
+static bool read_symbol(struct check *l, const char *name, void *buf, size_t len)
 {
 	uint64_t va = vl_symbol(l->c->kernel, name);
 	struct vl_xlat x;
@@ -102,7 +102,7 @@ static bool read_symbol(struct look *l, const char *name, void *buf, size_t len)
 	       vl_translate(&l->c->pt, read_entry, l, va, &x) && read_page(l, x.gpa, buf, len);
 }
 
-static bool crashed(struct look *l)
+static bool crashed(struct check *l)
 {
 	/* PANIC_CPU_INVALID is -1 (kernel/panic.c), and so is arch/x86/kernel/reboot.c's. */
 	static const char *const cpus[] = { "panic_cpu", "crashing_cpu" };
@@ -116,7 +116,7 @@ static bool crashed(struct look *l)
 
 bool vl_pulse_crashed(const struct vl_attach *c)
 {
-	struct look l;
+	struct check l;
 
 	begin(&l, c);
 	return crashed(&l);
@@ -125,14 +125,14 @@ bool vl_pulse_crashed(const struct vl_attach *c)
 bool vl_pulse_captures(const struct vl_attach *c)
 {
 	uint64_t addr; /* ELFCORE_ADDR_MAX is -1: is_kdump_kernel(), include/linux/crash_dump.h */
-	struct look l;
+	struct check l;
 
 	begin(&l, c);
 	return read_symbol(&l, "elfcorehdr_addr", &addr, sizeof(addr)) && addr != UINT64_MAX;
 }
 
 /* Does the kernel's memory say that it gave the machine up, or is about to? */
-static bool gave_up(struct look *l)
+static bool gave_up(struct check *l)
 {
 	const struct vl_layout *layout = vl_kernel_layout(l->c->kernel);
 	int32_t state;
@@ -154,7 +154,7 @@ bool vl_pulse_holds(const struct vl_attach *c)
 }
 
 /* Are the bytes at the entry, which is at @gpa, still those that were found there? */
-static bool holds(struct look *l, uint64_t gpa)
+static bool holds(struct check *l, uint64_t gpa)
 {
 	unsigned char now[sizeof(l->c->probe)];
 
@@ -166,7 +166,7 @@ static bool holds(struct look *l, uint64_t gpa)
 /* ---- the kernel that a vCPU runs ---- */
 
 /* Each page table of a kernel, also a process's, maps the entry to the same place. */
-static bool is_ours(struct look *l, uint64_t entry_gpa, uint64_t cr3, uint64_t cr4)
+static bool is_ours(struct check *l, uint64_t entry_gpa, uint64_t cr3, uint64_t cr4)
 {
 	struct vl_pgtable pt = vl_pgtable(cr3, cr4);
 	struct vl_xlat x;
@@ -174,7 +174,7 @@ static bool is_ours(struct look *l, uint64_t entry_gpa, uint64_t cr3, uint64_t c
 	return vl_translate(&pt, read_entry, l, l->c->entry, &x) && x.gpa == entry_gpa;
 }
 
-static void count(struct tally *t, struct look *l, uint64_t entry_gpa, uint64_t cr0, uint64_t cr3,
+static void count(struct tally *t, struct check *l, uint64_t entry_gpa, uint64_t cr0, uint64_t cr3,
 		  uint64_t cr4)
 {
 	if (!(cr0 & X86_CR0_PG))
@@ -195,7 +195,7 @@ static bool runs(const struct tally *t, bool gave_up)
 }
 
 /* Judge by registers in the hypervisor process. *@known_ret: their place is known. */
-static bool looks_alive(struct vl_attach *c, struct look *l, uint64_t entry_gpa, bool gave_up,
+static bool looks_alive(struct vl_attach *c, struct check *l, uint64_t entry_gpa, bool gave_up,
 			bool *known_ret)
 {
 	struct tally t = { 0 };
@@ -216,7 +216,7 @@ static bool looks_alive(struct vl_attach *c, struct look *l, uint64_t entry_gpa,
 }
 
 /* Does the kernel's tick counter advance while we watch? */
-static bool ticks(struct look *l)
+static bool ticks(struct check *l)
 {
 	const struct timespec wait = { .tv_nsec = TICK_NS };
 	uint64_t first, now;
@@ -237,16 +237,16 @@ static bool ticks(struct look *l)
 
 bool vl_pulse_ticks(const struct vl_attach *c)
 {
-	struct look l;
+	struct check l;
 
 	begin(&l, c);
 	return ticks(&l);
 }
 
-/* ---- a look at the pulse ---- */
+/* ---- a check of the pulse ---- */
 
 /* Judge by registers from imee.ko or the monitor, then by the ticks. */
-static struct vl_error *ask(struct vl_attach *c, struct look *l, uint64_t entry_gpa, bool gave_up,
+static struct vl_error *ask(struct vl_attach *c, struct check *l, uint64_t entry_gpa, bool gave_up,
 			    bool *runs_ret)
 {
 	_cleanup_free_ struct vl_vcpu *vcpus = NULL;
@@ -254,7 +254,7 @@ static struct vl_error *ask(struct vl_attach *c, struct look *l, uint64_t entry_
 	bool alive = false;
 	size_t nr = 0;
 
-	for (unsigned look = 0; !err && !alive && look < 2; look++) {
+	for (unsigned i = 0; !err && !alive && i < 2; i++) {
 		struct tally t = { 0 };
 
 		free(vcpus);
@@ -282,7 +282,7 @@ static struct vl_error *ask(struct vl_attach *c, struct look *l, uint64_t entry_
 
 struct vl_error *vl_pulse_check(struct vl_attach *c, bool *runs_ret)
 {
-	struct look l;
+	struct check l;
 	bool ended, known = true;
 	struct vl_xlat x;
 
@@ -302,7 +302,7 @@ struct vl_error *vl_pulse_check(struct vl_attach *c, bool *runs_ret)
 			learn(&l, c);
 		return NULL;
 	}
-	for (unsigned look = 0; known && look < MAX_LOOKS; look++)
+	for (unsigned i = 0; known && i < MAX_CHECKS; i++)
 		if (looks_alive(c, &l, x.gpa, ended, &known)) {
 			learn(&l, c);
 			return NULL;
@@ -319,7 +319,7 @@ void vl_pulse_start(struct vl_attach *c)
 
 size_t vl_pulse_successors(const struct vl_attach *c, struct vl_vcpu *vcpus, size_t nr)
 {
-	struct look l;
+	struct check l;
 	struct vl_xlat x;
 	size_t found = 0;
 

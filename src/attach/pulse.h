@@ -5,7 +5,7 @@
  * They are read where that costs least:
  *
  *  1. in the hypervisor process (host/held.h): the kernel runs if a page table in use maps its
- *     entry to the known place, or if the registers have not changed since the last look and
+ *     entry to the known place, or if the registers have not changed since the last pass and
  *     the kernel's own memory does not say that it crashed or restarted;
  *  2. else from imee.ko or the monitor;
  *  3. a vCPU may legitimately run something else (a nested guest): if no vCPU runs the kernel,

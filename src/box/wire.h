@@ -20,7 +20,7 @@
 
 #include "../base/clock.h"
 #include "../error.h"
-#include "../host/port.h"
+#include "../host/proxy.h"
 #include "../syscall/sys.h"
 
 enum vl_channel_id { VL_CHANNEL_MAIN, VL_CHANNEL_PAGES, VL_NR_CHANNELS };

@@ -144,7 +144,7 @@ static bool may_leave(const struct vl_checker *c, const struct vl_bpf_calls *cal
 	}
 }
 
-/* One look at compiled code. */
+/* One pass over compiled code. */
 struct image {
 	const struct vl_checker *c;
 	const struct vl_bpf_calls *calls;

@@ -52,7 +52,7 @@ static void show_claim(struct vl_checker *c, const struct vl_stub *s)
 }
 
 /*
- * Bytes of compiled BPF that one look decodes: some 100 ms. Healthy guests have less than 1 MiB, a
+ * Bytes of compiled BPF that one pass decodes: some 100 ms. Healthy guests have less than 1 MiB, a
  * hostile one can map the same page again and again.
  */
 #define CODE_MAX (16UL << 20)

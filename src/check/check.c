@@ -62,7 +62,7 @@ static void show_rest(struct vl_checker *c)
 	}
 }
 
-/* Note @key of a finding. False: the look before did not have it. */
+/* Note @key of a finding. False: the pass before did not have it. */
 static bool note(struct vl_checker *c, uint64_t key)
 {
 	size_t at = vl_bisect(i, c->nr_held, c->held[i] < key);
@@ -84,7 +84,7 @@ static uint64_t key_of(const struct vl_check_row *row, unsigned char kind, const
 }
 
 /*
- * Note a finding. False: the look before did not have it, so it does not count. A hook that moves
+ * Note a finding. False: the pass before did not have it, so it does not count. A hook that moves
  * from one place to another is the same finding: the code that it leads to, or the module of that,
  * stays.
  */
@@ -129,7 +129,7 @@ void vl_check_show(struct vl_checker *c, const struct vl_check_row *row)
 	c->t->nr_unsure += row->unsure;
 	if (row->class != VL_CHECK_FINDING)
 		return;
-	/* Pages of several moments can contradict each other on a healthy guest. */
+	/* Pages of several points in time can contradict each other on a healthy guest. */
 	vl_table_str(c->t, CHECK_SURE,
 		     row->likely || vl_target_moved(c->g->target) ? "likely" : "certain");
 	c->t->nr_marked++;
@@ -182,7 +182,7 @@ static bool bears(struct vl_checker *c, const struct check *check)
 	if (!err)
 		return true;
 	vl_error_destroy(err);
-	/* A second look would note the same. */
+	/* A second pass would note the same. */
 	if (!c->again)
 		vl_append(c->untyped, sizeof(c->untyped), "%s%s", *c->untyped ? ", " : "",
 			  check->name);
@@ -255,7 +255,7 @@ static struct vl_error *look(struct vl_checker *c)
 	return err;
 }
 
-/* Free the results of one look. */
+/* Free the results of one pass. */
 static void forget(struct vl_checker *c)
 {
 	vl_places_deinit(&c->places);
@@ -273,7 +273,7 @@ static int by_hash(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* The next look shows only findings that this one has, too. */
+/* The next pass shows only findings that this one has, too. */
 static void hold(struct vl_checker *c)
 {
 	free(c->held);
@@ -288,8 +288,8 @@ static void hold(struct vl_checker *c)
 
 /*
  * A guest that runs also changes its kernel itself: it loads a module, it attaches a tracer. A
- * look in the middle of that finds breakpoints, and memory that has no owner yet. The next look
- * finds others, so a finding counts only if the look before has it, too.
+ * look in the middle of that finds breakpoints, and memory that has no owner yet. The next pass
+ * finds others, so a finding counts only if the pass before has it, too.
  */
 #define LOOKS 5
 #define LOOK_AGAIN_NS 20000000L

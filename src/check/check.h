@@ -80,13 +80,13 @@ struct vl_checker {
 	size_t nr_probes;
 	struct vl_table *t;
 	uint64_t rows[VL_CHECK_NOTE + 1]; /* of each class, shown or not */
-	/* Hashes of this look's findings, and, in ascending order, of those of the look before. */
+	/* Hashes of this pass's findings, and, in ascending order, of those of the pass before. */
 	uint64_t *found, *held;
 	size_t nr_found, cap_found, nr_held;
-	uint64_t code_left;	  /* bytes of compiled BPF that this look may still decode */
+	uint64_t code_left;	  /* bytes of compiled BPF that this pass may still decode */
 	bool knows_classic;	  /* vl_check_memory() has added all that looks like classic BPF */
-	uint64_t nr_doubtful;	  /* vl_check_later(): of a file of several moments */
-	bool again;		  /* show only findings that the look before had */
+	uint64_t nr_doubtful;	  /* vl_check_later(): of a file of several points in time */
+	bool again;		  /* show only findings that the pass before had */
 	char untyped[512];	  /* names of checks that need types, which the kernel lacks */
 	struct vl_error *damaged; /* vl_hook_damaged() was called: the first time */
 };

@@ -56,7 +56,7 @@ static void check_creds(struct vl_checker *c, struct vl_checked_task *t, size_t 
 
 /*
  * A task acts with the credentials that are its own. While it works for the kernel it can have
- * others for a moment (override_creds()), which a later look does not find.
+ * others for a moment (override_creds()), which a later pass does not find.
  */
 static void check_acting(struct vl_checker *c, const struct vl_checked_task *t, size_t nr)
 {

@@ -41,7 +41,7 @@ static bool is_new(struct seen *s, uint64_t table)
 	return true;
 }
 
-/* One look at the objects. */
+/* One pass over the objects. */
 struct objects {
 	struct vl_checker *c;
 	struct seen seen;

@@ -24,7 +24,7 @@ struct later {
 
 /*
  * Check a function that is called later. In a file that was written while the guest ran, timers and
- * work are of several moments, and memory of some holds other data by now.
+ * work are of several points in time, and memory of some holds other data by now.
  */
 static void check_function(struct vl_checker *c, const char *check, const char *what, uint64_t at,
 			   uint64_t fn)

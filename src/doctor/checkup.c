@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "../base/array.h"
-#include "../host/port.h"
+#include "../host/proxy.h"
 #include "../attach/attach.h"
 #include "../imee/engine.h"
 #include "../vmst/executors.h"
@@ -97,8 +97,8 @@ static void read_state(struct checkup *p, struct vl_vcpu_state *st)
 
 static void check_vmst(struct checkup *p)
 {
-	const struct vl_target_port *port = vl_target_port(p->g->target);
-	struct vl_vcpu_state st = { .host = port ? &port->machine : NULL };
+	const struct vl_target_proxy *proxy = vl_target_proxy(p->g->target);
+	struct vl_vcpu_state st = { .host = proxy ? &proxy->machine : NULL };
 	char why[VL_EXECUTOR_WHY];
 	const char *executor;
 

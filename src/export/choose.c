@@ -50,7 +50,7 @@ static int compare_last(const void *a, const void *b)
 	return (x->pid > y->pid) - (x->pid < y->pid);
 }
 
-/* CPU time since the last look; of a new process all of it, at the first look none. */
+/* CPU time since the last pass; of a new process all of it, at the first pass none. */
 static uint64_t recent(const struct vl_chooser *c, const struct process *p)
 {
 	struct vl_chosen_cpu key = { .pid = p->pid };

@@ -8,7 +8,7 @@
 
 #include "rows.h"
 
-/* The processes of the last look. */
+/* The processes of the last pass. */
 struct vl_chooser {
 	struct vl_chosen_cpu {
 		int64_t pid;
@@ -20,7 +20,7 @@ struct vl_chooser {
 void vl_chooser_deinit(struct vl_chooser *c);
 
 /*
- * Add to @t, which has the rows of a look, the samples of the @top first processes by each of these
+ * Add to @t, which has the rows of a pass, the samples of the @top first processes by each of these
  * measures. False: out of memory.
  */
 bool vl_choose(struct vl_chooser *c, struct vl_table *t, size_t top);

@@ -38,7 +38,7 @@ static const enum vl_field group_fields[] = { VL_F_TASK_CGROUPS, VL_F_CSS_SET_DF
 					      VL_F_KN_NAME, VL_NR_FIELDS };
 
 /*
- * The parts of a look. A part is left out if its fields or variables are not known for sure; it is
+ * The parts of a pass. A part is left out if its fields or variables are not known for sure; it is
  * then a sample of VL_METRIC_MISSING. @fn is NULL if another part reads its fields one by one.
  */
 static const struct part {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Collects the metrics of a guest in one look, in the worker: by raw reads, without a question and
+ * Collects the metrics of a guest in one pass, in the worker: by raw reads, without a question and
  * without a pause. A metric that the guest's kernel lacks, or keeps in a way that is not known, is
  * left out.
  */
@@ -10,7 +10,7 @@
 #include "../view/sample.h"
 #include "rows.h"
 
-/* Shared by the parts of a look. */
+/* Shared by the parts of a pass. */
 struct vl_collector {
 	struct vl_raw_guest *g;
 	const struct vl_kernel *k;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Processes that are in the tree of process ids and not in the list of processes. `vps --diff`
- * compares more ways, in one moment, and names what is hidden.
+ * compares more ways, at one point in time, and names what is hidden.
  */
 #include <stdlib.h>
 

@@ -41,7 +41,7 @@ enum {
 extern const struct vl_column vl_export_columns[];
 
 /*
- * The view that fills it by one look at a guest: a row for each sample, and one for each process.
+ * The view that fills it by one pass over a guest: a row for each sample, and one for each process.
  */
 struct vl_scan;
 extern const struct vl_scan vl_scan_export;
@@ -134,7 +134,7 @@ void vl_sample_of(struct vl_table *t, enum vl_metric m, uint64_t value, const ch
 void vl_export_cut(struct vl_table *t);
 
 /*
- * The error @err of the look that filled @t; NULL if @t only lacks figures that no running kernel
+ * The error @err of the pass that filled @t; NULL if @t only lacks figures that no running kernel
  * has: a user of the guest may be able to make one, and must not end all metrics. Takes @err over.
  */
 struct vl_error *vl_export_kept(const struct vl_table *t, struct vl_error *err);

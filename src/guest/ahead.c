@@ -34,7 +34,7 @@ struct vl_ahead {
 	struct list *learning;	/* further questions about it are added to this list */
 	struct list *begun;	/* the list whose first question was asked first about it */
 	struct list *planned;	/* the questions asked ahead are the first of this list */
-	bool flown;		/* a flight has answered the first of it */
+	bool prefetched;	/* a prefetch has answered the first of it */
 	bool followed;		/* by another question, when all its answers were used */
 	struct waiting waiting[VL_AHEAD_MAX];
 	size_t nr_waiting;
@@ -72,7 +72,7 @@ static void drop_answers(struct vl_ahead *a)
 {
 	free_answers(a);
 	a->planned = NULL;
-	a->followed = a->flown = false;
+	a->followed = a->prefetched = false;
 	a->from = a->reach = a->used = 0;
 }
 
@@ -266,8 +266,8 @@ size_t vl_ahead_plan(struct vl_ahead *a, const struct vl_question *q, size_t max
 		add(a->learning, q);
 		return 1;
 	}
-	/* A flight that was to bring it ended early. */
-	if (l && a->flown && index_in(l, q) < l->nr) {
+	/* A prefetch that was to bring it ended early. */
+	if (l && a->prefetched && index_in(l, q) < l->nr) {
 		size_t i = index_in(l, q);
 
 		free_answers(a);
@@ -295,13 +295,13 @@ size_t vl_ahead_plan(struct vl_ahead *a, const struct vl_question *q, size_t max
 	return plan(a, l, 0, max_size, ret);
 }
 
-void vl_ahead_flown(struct vl_ahead *a, const struct vl_question *q)
+void vl_ahead_prefetched(struct vl_ahead *a, const struct vl_question *q)
 {
 	struct list *l = a->planned;
 
 	if (!a->begun && !a->learning) {
 		a->begun = a->planned = find(a, q);
-		a->flown = true;
+		a->prefetched = true;
 		return;
 	}
 	if (l && index_in(l, q) < l->nr)

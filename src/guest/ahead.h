@@ -5,10 +5,10 @@
  * process the worker is also asked those that followed it the last time. Each saves a switch
  * between our two processes.
  *
- * In an epoch whose answers are all of one moment (vl_sys.steady) an answer is the same now and
- * later. In other epochs those that are asked together are validated together, and are of one
- * moment. They are dropped at the next question to the worker, so that the program never gets an
- * older answer after a newer one. If they cannot be validated, the next questions are asked
+ * In an epoch whose answers are all of one point in time (vl_sys.steady) an answer is the same now
+ * and later. In other epochs those that are asked together are validated together, and are of one
+ * point in time. They are dropped at the next question to the worker, so that the program never
+ * gets an older answer after a newer one. If they cannot be validated, the next questions are asked
  * alone. Answers that the program does not ask for are dropped when it asks about another process
  * or the epoch ends.
  */
@@ -49,7 +49,7 @@ struct vl_question {
 struct vl_asked {
 	union {
 		char base[PATH_MAX];
-		char bases[PATH_MAX / VL_BASE_MAX][VL_BASE_MAX]; /* of a flight (flight.h) */
+		char bases[PATH_MAX / VL_BASE_MAX][VL_BASE_MAX]; /* of a prefetch (prefetch.h) */
 	};
 	struct vl_question questions[VL_AHEAD_MAX];
 };
@@ -110,8 +110,8 @@ void vl_ahead_put(struct vl_ahead *a, const struct vl_question *q, const struct 
 		  const void *bytes);
 /* The rest of the plan got no answer: do not ask it ahead again. */
 void vl_ahead_cut(struct vl_ahead *a);
-/* @q, for which vl_ahead_take() had no answer, got one of a flight. */
-void vl_ahead_flown(struct vl_ahead *a, const struct vl_question *q);
+/* @q, for which vl_ahead_take() had no answer, got one of a prefetch. */
+void vl_ahead_prefetched(struct vl_ahead *a, const struct vl_question *q);
 /* The questions to ask about the next process, as far as they are known. Returns their number. */
 size_t vl_ahead_questions(const struct vl_ahead *a, struct vl_question ret[VL_AHEAD_MAX]);
 /* A plan outside of a steady epoch @failed: there will be none for some questions. */

@@ -19,31 +19,31 @@ static struct vl_error *ask_worker(struct vl_guest *g, const char *base,
 	struct vl_question plan[VL_AHEAD_MAX] = { *q };
 	struct vl_message m = { .op = VL_OP_ASK };
 	size_t nr = 1, at = sizeof(*asked);
-	bool settle = ahead && !g->sys.steady;
+	bool validate = ahead && !g->sys.steady;
 	struct vl_error *err;
 	uint64_t start;
 
-	err = vl_broker_land(g, true);
+	err = vl_broker_end_prefetch(g, true);
 	if (err)
 		return err;
 	if (ahead)
 		nr = vl_ahead_plan(g->ahead, q, VL_WINDOW_MAIN - at, plan);
 	m.value[VL_ASK_NR] = nr;
-	m.value[VL_ASK_SETTLE] = settle;
+	m.value[VL_ASK_VALIDATE] = validate;
 	strcpy(asked->base, base);
 	memcpy(asked->questions, plan, nr * sizeof(*plan));
 	start = vl_broker_work_ns(g);
 	err = vl_broker_ask(g, &m, 2 * VL_CALL_NS);
-	if (settle && nr > 1)
-		vl_ahead_judge(g->ahead, err || !m.value[VL_ASK_SETTLE]);
+	if (validate && nr > 1)
+		vl_ahead_judge(g->ahead, err || !m.value[VL_ASK_VALIDATE]);
 	if (err)
 		return err;
-	g->unsettled = !settle;
+	g->unvalidated = !validate;
 	if (!m.value[0])
 		return vl_broker_lied(g);
 	if (m.value[0] < nr)
 		vl_broker_cut(g, start);
-	if (settle && !m.value[VL_ASK_SETTLE])
+	if (validate && !m.value[VL_ASK_VALIDATE])
 		nr = 1;
 	for (size_t i = 0; i < nr && i < m.value[0]; i++) {
 		struct vl_answer a;
@@ -63,51 +63,51 @@ static struct vl_error *ask_worker(struct vl_guest *g, const char *base,
 	return NULL;
 }
 
-/* Take answer @i to flight @f; false: it has landed without. */
-static struct vl_error *take_flown(struct vl_guest *g, struct vl_flight *f, size_t i,
-				   const struct vl_question *q, struct vl_answer *ret, void *buf,
-				   bool *taken_ret)
+/* Take answer @i to prefetch @f; false: it has ended without. */
+static struct vl_error *take_prefetched(struct vl_guest *g, struct vl_prefetch *f, size_t i,
+					const struct vl_question *q, struct vl_answer *ret,
+					void *buf, bool *taken_ret)
 {
 	const unsigned char *at;
 	struct vl_error *err;
 
 	*taken_ret = false;
-	if (f == g->flying) {
-		err = f->settles ? vl_broker_land(g, false) : vl_broker_answer(g, i);
+	if (f == g->prefetch) {
+		err = f->validates ? vl_broker_end_prefetch(g, false) : vl_broker_answer(g, i);
 		if (err)
 			return err;
 	}
-	if (i >= f->landed)
+	if (i >= f->nr_answers)
 		return NULL;
-	at = vl_box_wire(g->box)->ahead[f->window] + vl_flight_answer(f, i);
+	at = vl_box_wire(g->box)->ahead[f->window] + vl_prefetch_answer(f, i);
 	memcpy(ret, at, sizeof(*ret));
 	/* The file is closed by now, but has to be read on. */
 	if ((f->closed || f->epoch != g->sys.epoch) && vl_answer_needs_file(q, ret))
 		return NULL;
 	memcpy(buf, at + sizeof(*ret), vl_answer_size(q, ret));
 	f->taken[i] = *taken_ret = true;
-	vl_ahead_flown(g->ahead, q);
+	vl_ahead_prefetched(g->ahead, q);
 	return NULL;
 }
 
-/* Send the next flight, if the worker has nothing to do. */
-static struct vl_error *fly(struct vl_guest *g)
+/* Send the next prefetch, if the worker has nothing to do. */
+static struct vl_error *prefetch(struct vl_guest *g)
 {
 	struct vl_question questions[VL_AHEAD_MAX];
-	struct vl_flight *f;
+	struct vl_prefetch *f;
 	struct vl_error *err;
 	size_t nr;
 
-	if (g->flying && !vl_box_waits(g->box))
+	if (g->prefetch && !vl_box_waits(g->box))
 		return NULL;
-	err = vl_broker_land(g, false);
+	err = vl_broker_end_prefetch(g, false);
 	/* What was asked before must be validated by itself. */
-	if (err || !g->sys.open || g->sys.brief || (!g->sys.steady && g->unsettled))
+	if (err || !g->sys.open || g->sys.brief || (!g->sys.steady && g->unvalidated))
 		return err;
 	nr = vl_ahead_questions(g->ahead, questions);
-	f = vl_flights_plan(&g->flights, questions, nr);
+	f = vl_prefetches_plan(&g->prefetches, questions, nr);
 	if (f)
-		vl_broker_fly(g, f);
+		vl_broker_prefetch(g, f);
 	return NULL;
 }
 
@@ -116,26 +116,26 @@ static struct vl_error *ask_of(struct vl_guest *g, const char *base, const struc
 			       struct vl_answer *ret, void *buf)
 {
 	struct vl_error *err = NULL;
-	struct vl_flight *f;
+	struct vl_prefetch *f;
 	bool taken;
 	size_t i;
 
-	g->unsettled = true;
-	vl_flights_turn(&g->flights, g->sys.epoch, base);
+	g->unvalidated = true;
+	vl_prefetches_turn(&g->prefetches, g->sys.epoch, base);
 	taken = vl_ahead_take(g->ahead, g->sys.epoch, base, q, ret, buf);
-	f = taken ? NULL : vl_flights_find(&g->flights, q, &i);
+	f = taken ? NULL : vl_prefetches_find(&g->prefetches, q, &i);
 	if (f)
-		err = take_flown(g, f, i, q, ret, buf, &taken);
+		err = take_prefetched(g, f, i, q, ret, buf, &taken);
 	if (!err && !taken)
 		err = ask_worker(g, base, q, true, ret, buf);
-	return err ? err : fly(g);
+	return err ? err : prefetch(g);
 }
 
 void vl_ask_seen(struct vl_guest *g, const char *name, const struct vl_arg *args, size_t nr,
 		 int64_t ret)
 {
 	if (g->ahead)
-		vl_flights_see(&g->flights, name, args, nr, ret);
+		vl_prefetches_see(&g->prefetches, name, args, nr, ret);
 }
 
 void vl_ask_otherwise(struct vl_guest *g)
@@ -143,7 +143,7 @@ void vl_ask_otherwise(struct vl_guest *g)
 	if (!g->ahead || g->sys.steady)
 		return;
 	vl_ahead_expire(g->ahead);
-	vl_flights_drop(&g->flights);
+	vl_prefetches_drop(&g->prefetches);
 }
 
 /* The same in an epoch that is not: what is answered ahead was validated with what was asked. */
@@ -151,22 +151,22 @@ static struct vl_error *ask_unsteady(struct vl_guest *g, const char *base,
 				     const struct vl_question *q, struct vl_answer *ret, void *buf)
 {
 	struct vl_error *err = NULL;
-	struct vl_flight *f;
+	struct vl_prefetch *f;
 	bool taken;
 	size_t i;
 
-	vl_flights_turn(&g->flights, g->sys.epoch, base);
+	vl_prefetches_turn(&g->prefetches, g->sys.epoch, base);
 	taken = vl_ahead_take(g->ahead, g->sys.epoch, base, q, ret, buf);
-	f = taken ? NULL : vl_flights_find(&g->flights, q, &i);
+	f = taken ? NULL : vl_prefetches_find(&g->prefetches, q, &i);
 	if (f && vl_broker_work_ns(g) - f->ns < VL_EPOCH_MAX_AGE_NS)
-		err = take_flown(g, f, i, q, ret, buf, &taken);
+		err = take_prefetched(g, f, i, q, ret, buf, &taken);
 	g->gone.answers.validated += taken;
 	if (!err && !taken) {
 		vl_ask_otherwise(g);
-		g->unsettled = true;
+		g->unvalidated = true;
 		err = ask_worker(g, base, q, true, ret, buf);
 	}
-	return err ? err : fly(g);
+	return err ? err : prefetch(g);
 }
 
 /* Ask @q about the file at @path. The caller has filled in all of @q but the leaf. */
@@ -182,7 +182,7 @@ static struct vl_error *ask(struct vl_guest *g, const char *path, struct vl_ques
 		return g->sys.steady ? ask_of(g, base, q, ret, buf) :
 				       ask_unsteady(g, base, q, ret, buf);
 	vl_ask_otherwise(g);
-	g->unsettled = true;
+	g->unvalidated = true;
 	return ask_worker(g, path, q, false, ret, buf);
 }
 
@@ -219,7 +219,7 @@ bool vl_ask_call(struct vl_guest *g, const char *name, const struct vl_arg *args
 	/* It closes files that were opened ahead, too. */
 	if (g->ahead && !strcmp(name, "close_range")) {
 		vl_ahead_close(g->ahead);
-		vl_flights_close(&g->flights);
+		vl_prefetches_close(&g->prefetches);
 	}
 	if (!is_question(name, args, nr, &q, &path, &buf))
 		return false;
@@ -247,8 +247,8 @@ struct vl_error *vl_ask_file(struct vl_guest *g, const char *path, int flags, en
 	if (err || reads != VL_READS_LIST || strcmp(path, "/proc") != 0)
 		return err;
 	if (got >= head)
-		vl_flights_list(&g->flights, (char *)buf + head, got - head);
+		vl_prefetches_list(&g->prefetches, (char *)buf + head, got - head);
 	else
-		vl_flights_opened(&g->flights, a.ret);
+		vl_prefetches_opened(&g->prefetches, a.ret);
 	return err;
 }

@@ -21,7 +21,7 @@ struct thing {
 	size_t sites;
 };
 
-struct look {
+struct report {
 	struct vl_guest *g;
 	struct vl_trusted *t;
 	struct vl_stubs stubs;
@@ -48,7 +48,7 @@ static bool same(const struct thing *a, const struct thing *b)
 /* --- names --- */
 
 /* Name the function that the ftrace_ops at @ops calls. */
-static void name_ftrace(struct look *w, uint64_t ops, char *buf, size_t size)
+static void name_ftrace(struct report *w, uint64_t ops, char *buf, size_t size)
 {
 	const struct vl_kernel *k = w->g->raw.attach->kernel;
 	const struct vl_layout *l = vl_kernel_layout(k);
@@ -71,7 +71,7 @@ static void name_ftrace(struct look *w, uint64_t ops, char *buf, size_t size)
 }
 
 /* The code that the place for ftrace @f calls. False: the kernel has not made that code. */
-static bool name_traced(struct look *w, const struct vl_trust_finding *f, char *buf, size_t size)
+static bool name_traced(struct report *w, const struct vl_trust_finding *f, char *buf, size_t size)
 {
 	const struct vl_stub *stub = vl_stub_at(&w->stubs, f->target);
 
@@ -91,7 +91,7 @@ static bool name_traced(struct look *w, const struct vl_trust_finding *f, char *
 }
 
 /* Is the site of @f still as it was found? */
-static bool is_still(struct look *w, const struct vl_trust_finding *f)
+static bool is_still(struct report *w, const struct vl_trust_finding *f)
 {
 	unsigned char now[VL_TRUST_SHOWN];
 	size_t len = f->len < sizeof(now) ? f->len : sizeof(now);
@@ -99,7 +99,7 @@ static bool is_still(struct look *w, const struct vl_trust_finding *f)
 	return vl_trusted_read(w->t, f->va, now, len) && !memcmp(now, f->found, len);
 }
 
-static void more_sites(const struct look *w, const struct thing *thing, char *buf, size_t size)
+static void more_sites(const struct report *w, const struct thing *thing, char *buf, size_t size)
 {
 	*buf = '\0';
 	if (thing->sites > 1 && w->t->nr_kept == VL_TRUSTED_ATTACHED_MAX)
@@ -113,7 +113,7 @@ static void more_sites(const struct look *w, const struct thing *thing, char *bu
  * A call of code that no list has is not an attachment, but a change. The lists were read after the
  * call was found, so if it is still there, it was there in between.
  */
-static void complain(struct look *w, const struct vl_trust_finding *f)
+static void complain(struct report *w, const struct vl_trust_finding *f)
 {
 	struct vl_trusted_stats *ret = w->ret;
 	char at[96], to[96];
@@ -136,7 +136,7 @@ static void show(struct vl_trusted_stats *ret, const char *text)
 	ret->things++;
 }
 
-static void describe(struct look *w, const struct thing *thing)
+static void describe(struct report *w, const struct thing *thing)
 {
 	const struct vl_trust_finding *f = thing->first;
 	struct vl_trusted_stats *ret = w->ret;
@@ -189,7 +189,7 @@ static void describe_points(struct vl_trusted_stats *ret, const struct thing *th
 
 void vl_session_attached(struct vl_guest *g, struct vl_trusted_stats *ret)
 {
-	struct look w = { .g = g, .t = g->raw.attach->trusted, .ret = ret };
+	struct report w = { .g = g, .t = g->raw.attach->trusted, .ret = ret };
 	_cleanup_free_ struct thing *things = calloc(w.t->nr_kept + 1, sizeof(*things));
 	size_t nr = 0;
 	struct vl_reader *r;

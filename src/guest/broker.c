@@ -55,7 +55,7 @@ static void end_worker(struct vl_guest *g)
 	vl_box_end(g->box, !g->leaves);
 	g->box = NULL;
 	g->prepares = g->apart = false;
-	g->flying = NULL;
+	g->prefetch = NULL;
 	g->sys.ready = g->sys.alone = 0;
 	g->attached = g->viewed = g->now_known = false;
 	vl_kept_end_turn(g->raw.target);
@@ -104,7 +104,7 @@ static bool serve(void *ctx, enum vl_channel_id id, struct vl_message *m)
 {
 	struct vl_guest *g = ctx;
 
-	vl_port_serve(g->raw.target, g->box, id, m);
+	vl_proxy_serve(g->raw.target, g->box, id, m);
 	return true;
 }
 
@@ -181,7 +181,7 @@ static struct vl_error *spent_on_dump(const struct vl_guest *g)
 					  "makes no sense: %s",
 					  g->endless_why),
 			     "was it copied while the guest ran? read it by views of memory, as "
-			     "vpslist; vlens dump makes a file of one moment");
+			     "vpslist; vlens dump makes a file of one point in time");
 }
 
 /* Has the trusted run @g no time left, or that over a dump? */
@@ -227,49 +227,49 @@ static struct vl_error *prepared(struct vl_guest *g, struct vl_message *m)
 	return reply(g, m, BEGIN_NS);
 }
 
-/* --- flights --- */
+/* --- prefetches --- */
 
-void vl_broker_fly(struct vl_guest *g, struct vl_flight *f)
+void vl_broker_prefetch(struct vl_guest *g, struct vl_prefetch *f)
 {
 	struct vl_message m = { .op = VL_OP_ASK,
 				.value = {
 					[VL_ASK_NR] = f->nr_questions,
 					[VL_ASK_WINDOW] = f->window + 1,
 					[VL_ASK_BASES] = f->nr_bases,
-					[VL_ASK_SETTLE] = !g->sys.steady,
+					[VL_ASK_VALIDATE] = !g->sys.steady,
 				} };
 
-	f->settles = !g->sys.steady;
+	f->validates = !g->sys.steady;
 	f->epoch = g->sys.epoch;
 	f->ns = vl_broker_work_ns(g);
-	vl_flight_write(&g->flights, f, vl_box_wire(g->box)->ahead[f->window]);
+	vl_prefetch_write(&g->prefetches, f, vl_box_wire(g->box)->ahead[f->window]);
 	part(g);
 	tell(g, &m);
-	g->flying = f;
+	g->prefetch = f;
 }
 
-/* The worker has replied to flight @f with @m, unless there is @err. */
-static struct vl_error *landed(struct vl_guest *g, struct vl_flight *f, const struct vl_message *m,
-			       bool brief, struct vl_error *err)
+/* The worker has replied to prefetch @f with @m, unless there is @err. */
+static struct vl_error *ended(struct vl_guest *g, struct vl_prefetch *f, const struct vl_message *m,
+			      bool brief, struct vl_error *err)
 {
-	g->flying = NULL;
+	g->prefetch = NULL;
 	if (err) {
 		f->used = false;
 		return err;
 	}
-	vl_flight_landed(f, m->value[0]);
+	vl_prefetch_end(f, m->value[0]);
 	if (m->value[0] < f->nr_bases * f->nr_questions)
 		vl_broker_cut(g, f->ns);
-	if (f->settles)
-		vl_flights_judge(&g->flights, f->landed && m->value[VL_ASK_SETTLE]);
-	f->used &= f->landed && (!f->settles || m->value[VL_ASK_SETTLE]);
+	if (f->validates)
+		vl_prefetches_judge(&g->prefetches, f->nr_answers && m->value[VL_ASK_VALIDATE]);
+	f->used &= f->nr_answers && (!f->validates || m->value[VL_ASK_VALIDATE]);
 	g->sys.brief |= brief;
 	return NULL;
 }
 
-struct vl_error *vl_broker_land(struct vl_guest *g, bool now)
+struct vl_error *vl_broker_end_prefetch(struct vl_guest *g, bool now)
 {
-	struct vl_flight *f = g->flying;
+	struct vl_prefetch *f = g->prefetch;
 	bool brief = g->sys.brief;
 	struct vl_message m;
 	struct vl_error *err;
@@ -279,12 +279,12 @@ struct vl_error *vl_broker_land(struct vl_guest *g, bool now)
 	if (now)
 		vl_box_want_reply(g->box);
 	err = reply(g, &m, 2 * VL_CALL_NS);
-	return landed(g, f, &m, brief, err);
+	return ended(g, f, &m, brief, err);
 }
 
 struct vl_error *vl_broker_answer(struct vl_guest *g, size_t i)
 {
-	struct vl_flight *f = g->flying;
+	struct vl_prefetch *f = g->prefetch;
 	bool brief = g->sys.brief, replied;
 	const uint64_t start = vl_broker_work_ns(g);
 	struct vl_message m;
@@ -303,7 +303,7 @@ struct vl_error *vl_broker_answer(struct vl_guest *g, size_t i)
 	err = vl_message_error(&m);
 	if (err)
 		count_lost(g, vl_broker_work_ns(g) - start, err);
-	return landed(g, f, &m, brief, err);
+	return ended(g, f, &m, brief, err);
 }
 
 static bool sent_for_process(uint32_t op)
@@ -314,7 +314,7 @@ static bool sent_for_process(uint32_t op)
 struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_t timeout_ns)
 {
 	struct vl_message first;
-	struct vl_error *err = vl_broker_land(g, true);
+	struct vl_error *err = vl_broker_end_prefetch(g, true);
 
 	if (err)
 		return err;
@@ -325,7 +325,7 @@ struct vl_error *vl_broker_ask(struct vl_guest *g, struct vl_message *m, uint64_
 	if (g->apart)
 		follow(g);
 	/* Those that begin or end an epoch are not of the process that the program asks about. */
-	g->flights.messages += sent_for_process(m->op);
+	g->prefetches.messages += sent_for_process(m->op);
 	tell(g, m);
 	return reply(g, m, timeout_ns);
 }
@@ -334,7 +334,7 @@ struct vl_error *vl_broker_start(struct vl_guest *g)
 {
 	struct vl_box_options o;
 
-	if (g->box || vl_spare_take(g))
+	if (g->box || vl_standby_take(g))
 		return NULL;
 	vl_worker_options(g, &o);
 	return vl_box_launch(&o, &g->box);
@@ -525,7 +525,7 @@ void vl_broker_end(struct vl_sys *sys)
 	/* The epoch ends only because it has become long. */
 	if (g->ahead && sys->brief && !sys->steady) {
 		vl_ahead_carry(g->ahead, sys->epoch + 1);
-		vl_flights_carry(&g->flights, sys->epoch + 1);
+		vl_prefetches_carry(&g->prefetches, sys->epoch + 1);
 	}
 	g->ended_ns = vl_now_ns();
 	m = (struct vl_message){ .op = VL_OP_END };
@@ -556,14 +556,14 @@ struct vl_error *vl_broker_begin(struct vl_sys *sys)
 		return NULL;
 	if (g->ahead && vl_now_ns() - g->ended_ns > CARRY_NS) {
 		vl_ahead_expire(g->ahead);
-		vl_flights_drop(&g->flights);
+		vl_prefetches_drop(&g->prefetches);
 	}
 	if (g->prepares && vl_broker_is_old(g))
 		vl_broker_end(sys);
 	in_time = g->prepares;
 	while ((err = begin_once(g, &want)) && vl_broker_grant(g, want, err))
 		vl_error_destroy(err);
-	g->unsettled = true;
+	g->unvalidated = true;
 	if (!in_time)
 		g->epoch_ns = vl_now_ns();
 	if (!err && !sys->open)

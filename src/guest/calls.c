@@ -5,20 +5,20 @@
 #include <errno.h>
 #include <string.h>
 
-static struct vl_error *settle(struct vl_sys *sys)
+static struct vl_error *validate(struct vl_sys *sys)
 {
 	struct vl_guest *g = vl_guest_of(sys);
-	struct vl_message m = { .op = VL_OP_SETTLE };
+	struct vl_message m = { .op = VL_OP_VALIDATE };
 
 	/* Most calls of a program are about the host: do not wake the worker for nothing. */
 	if (!g->box || !sys->open)
 		return NULL;
 	/* They keep the epoch open, but no longer than the others do. */
-	if (!g->unsettled) {
+	if (!g->unvalidated) {
 		sys->brief |= vl_broker_is_old(g);
 		return NULL;
 	}
-	g->unsettled = false;
+	g->unvalidated = false;
 	if (sys->steady) {
 		g->gone.answers.paused++;
 		sys->brief = vl_broker_is_old(g);
@@ -59,12 +59,12 @@ static struct vl_error *call(struct vl_sys *sys, const char *name, const struct 
 		return NULL;
 	}
 	strcpy(m.text, name);
-	g->unsettled |= !closes;
-	messages = g->flights.messages;
+	g->unvalidated |= !closes;
+	messages = g->prefetches.messages;
 	err = vl_broker_ask(g, &m, VL_CALL_NS);
 	/* Nor is it about the process that the program asks about. */
 	if (closes)
-		g->flights.messages = messages;
+		g->prefetches.messages = messages;
 	if (err)
 		return err;
 	*ret = (int64_t)m.value[0];
@@ -117,7 +117,7 @@ static void reset(struct vl_sys *sys)
 const struct vl_sys_ops vl_broker_ops = {
 	.call = call,
 	.open_read = open_read,
-	.settle = settle,
+	.validate = validate,
 	.push = push,
 	.pull = pull,
 	.reset = reset,

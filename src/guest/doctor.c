@@ -81,7 +81,7 @@ static void check_ram(struct patient *p)
 	else if (moved)
 		vl_doctor_row(p->d, "memory", VL_DOCTOR_WARNING,
 			      "answers may be wrong for that; vlens dump --pause=whole makes a "
-			      "file of one moment",
+			      "file of one point in time",
 			      "%" PRIu64 " MiB, %s; %s pages changed while it was made", all / MIB,
 			      how, pages);
 	else

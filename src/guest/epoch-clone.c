@@ -73,8 +73,8 @@ struct vl_error *vl_epoch_clone(struct vl_guest *g)
 struct vl_error *vl_epoch_snapshot(struct vl_guest *g)
 {
 	struct vl_session *s = g->session;
-	const struct vl_target_port *port = vl_target_port(g->raw.target);
-	const struct vl_machine_host *host = port ? &port->machine : NULL;
+	const struct vl_target_proxy *proxy = vl_target_proxy(g->raw.target);
+	const struct vl_machine_host *host = proxy ? &proxy->machine : NULL;
 	struct vl_error *err;
 
 	if (s->snapshot)

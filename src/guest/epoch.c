@@ -3,14 +3,14 @@
  * Epochs of a live guest. There are two kinds.
  *
  * A copy: the working set of the program is copied, and all its questions are answered from that
- * copy, which is of one moment. It is made while the guest runs, if two readings agree
+ * copy, which is of one point in time. It is made while the guest runs, if two readings agree
  * (mem/collect.c); else in a pause, if the working set is small enough for the pause budget. It
  * needs a program with a working set.
  *
  * Questions: in all other cases. The guest runs. A question is answered from pages that are
  * copied when it touches them, and at its end these are read again: if none has changed, the
- * answer is of one moment (mem/recheck.c). Else the question is asked again, on its pages as
- * they were at one moment if they can be read so, in the end on pages read in a short pause.
+ * answer is of one point in time (mem/recheck.c). Else the question is asked again, on its pages as
+ * they were at one point in time if they can be read so, in the end on pages read in a short pause.
  * When the pause budget is used up, the answer is taken as it is. It is then as good as one that
  * a task of the guest gets, whose kernel also reads while things change.
  *
@@ -51,7 +51,7 @@
 #define COLLECT_QUIESCE_TRIES 3
 #define COLLECT_AVOID_MAX 64
 
-/* The pages were not of one moment, or one was missing. */
+/* The pages were not of one point in time, or one was missing. */
 struct vl_error *vl_epoch_again(struct vl_guest *g)
 {
 	g->sys.missed = 1;
@@ -82,8 +82,10 @@ bool vl_epoch_copies(const struct vl_guest *g)
 	return g->label && g->workset.nr && (vl_epoch_runs(g) || pause_fits(g));
 }
 
-/* Copy the working set while the guest runs. *@ret: it is of one moment, at which the guest was
- * quiesced. */
+/*
+ * Copy the working set while the guest runs. *@ret: it is of one point in time, at which the guest
+ * was quiesced.
+ */
 static struct vl_error *collect(struct vl_guest *g, bool *ret)
 {
 	struct vl_session *s = g->session;
@@ -102,7 +104,7 @@ static struct vl_error *collect(struct vl_guest *g, bool *ret)
 		err = vl_snapshot_collect(s->snapshot, &agrees, &g->raw.attach->paused_host_ns);
 		if (err || !agrees)
 			break;
-		/* A page that this had to fill is of a later moment. */
+		/* A page that this had to fill is of a later point in time. */
 		vl_snapshot_release(s->snapshot);
 		*ret = vl_quiesce_is_good(s->snapshot, &m, &s->cpu) &&
 		       !vl_snapshot_missed(s->snapshot);
@@ -149,7 +151,7 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 
 	if (err)
 		return err;
-	/* Pages from questions of an earlier run are of another moment. */
+	/* Pages from questions of an earlier run are of another point in time. */
 	vl_snapshot_ask_end(s->snapshot);
 	if (s->trim)
 		vl_snapshot_keep(s->snapshot, g->workset.gpas, g->workset.nr);
@@ -168,7 +170,7 @@ static struct vl_error *open_copy(struct vl_guest *g, bool whole)
 		err = vl_epoch_clone(g);
 	if (!err && vl_snapshot_missed(s->snapshot))
 		err = vl_epoch_again(g);
-	/* Here, as vl_epoch_settle() is not called for a copy. */
+	/* Here, as vl_epoch_validate() is not called for a copy. */
 	s->memo.know_mounts |= !err;
 	return err;
 }
@@ -327,7 +329,7 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 	struct vl_session *s = g->session;
 	struct vl_error *err = NULL;
 
-	s->ask.unsettled = false;
+	s->ask.unvalidated = false;
 	s->ask.answers = 0;
 	s->ask.cut = false;
 	s->ask.begun_ns = vl_now_ns();
@@ -366,8 +368,8 @@ struct vl_error *vl_epoch_open(struct vl_guest *g)
 }
 
 /*
- * Did the try before this one block for the same reason? Its memory was of another moment, so the
- * reason is not that pages changed.
+ * Did the try before this one block for the same reason? Its memory was of another point in time,
+ * so the reason is not that pages changed.
  */
 static bool is_confirmed(struct vl_session *s, const struct vl_error *err)
 {
@@ -398,7 +400,7 @@ struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err)
 			begin_asking(s, false);
 		return vl_epoch_again(g);
 	}
-	s->ask.unsettled = true;
+	s->ask.unvalidated = true;
 	if (err && !g->sys.steady) {
 		check = changed(g, &stale);
 		if (!check && stale && s->ask.tries < LIVE_TRIES + TAKE_TRIES &&
@@ -427,7 +429,7 @@ struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err)
 	return err;
 }
 
-struct vl_error *vl_epoch_settle(struct vl_guest *g)
+struct vl_error *vl_epoch_validate(struct vl_guest *g)
 {
 	struct vl_session *s = g->session;
 	struct vl_asking *a = &s->ask;
@@ -435,9 +437,9 @@ struct vl_error *vl_epoch_settle(struct vl_guest *g)
 	bool stale = false;
 	uint64_t *count;
 
-	if (!s || !a->unsettled)
+	if (!s || !a->unvalidated)
 		return NULL;
-	a->unsettled = false;
+	a->unvalidated = false;
 	if (g->sys.steady || (a->taken && !vl_snapshot_missed(s->snapshot))) {
 		count = &s->answers.paused;
 	} else {
@@ -465,8 +467,8 @@ void vl_epoch_close(struct vl_guest *g)
 {
 	struct vl_session *s = g->session;
 
-	/* An answer was given up: perhaps its pages were not of one moment. */
-	if (!g->sys.steady && s->ask.unsettled && s->snapshot)
+	/* An answer was given up: perhaps its pages were not of one point in time. */
+	if (!g->sys.steady && s->ask.unvalidated && s->snapshot)
 		vl_snapshot_doubt(s->snapshot);
 	/* Clone and snapshot are kept for the next epoch, and with them the translated code. */
 	if (g->label && !s->ask.on && vl_target_is_live(g->raw.target))

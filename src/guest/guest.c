@@ -121,7 +121,7 @@ struct vl_error *vl_guest_open(const char *spec, const struct vl_guest_options *
 	g->distrusts = opts->anew;
 	g->executor = opts->executor;
 	g->ahead = vl_ahead_create();
-	g->flights.listing = -1;
+	g->prefetches.listing = -1;
 	g->begun_ns = vl_now_ns();
 	target.unpack = vl_spool_unpack;
 	target.index = vl_spool_index;
@@ -156,7 +156,7 @@ void vl_guest_close(struct vl_guest *g)
 	vl_broker_stop(g);
 	vl_workset_deinit(&g->workset);
 	vl_ahead_destroy(g->ahead);
-	vl_flights_deinit(&g->flights);
+	vl_prefetches_deinit(&g->prefetches);
 	free(g->label);
 	free(g->words);
 	vl_error_destroy(g->raw.why);

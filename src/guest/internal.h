@@ -12,16 +12,16 @@
  *	broker.c	the broker: struct vl_sys by messages
  *	ask.c	its questions about files, which may be asked ahead
  *	worker.c	the worker's side of them
- *	spare.c	a worker of a keeper's, for a tool
+ *	standby.c	a worker of a keeper's, for a tool
  */
 #ifndef VLENS_GUEST_INTERNAL_H
 #define VLENS_GUEST_INTERNAL_H
 
 #include "../box/box.h"
 #include "ahead.h"
-#include "flight.h"
-#include "spare.h"
-#include "port-wire.h"
+#include "prefetch.h"
+#include "standby.h"
+#include "proxy-wire.h"
 #include "../view/parcel.h"
 #include "../vlens.h"
 #include "../vmst/clone.h"
@@ -60,8 +60,8 @@ struct vl_session {
 		bool on;
 		bool all;	       /* on since the run's beginning */
 		bool taken;	       /* the question's pages were read in a pause */
-		bool unsettled;	       /* calls were made since the last answer */
-		unsigned more;	       /* questions that are settled together, less one */
+		bool unvalidated;      /* calls were made since the last answer */
+		unsigned more;	       /* questions that are validated together, less one */
 		unsigned answers;      /* of the open epoch */
 		bool cut;	       /* a call failed midway, unknown to the broker */
 		int64_t begun_ns;      /* when it was opened, in the host's CLOCK_MONOTONIC */
@@ -117,17 +117,17 @@ struct vl_guest {
 
 	struct vl_box *box;	/* the worker's; NULL: there is none now */
 	struct vl_ahead *ahead; /* NULL: nothing is asked ahead */
-	struct vl_flights flights;
-	struct vl_flight *flying; /* with the worker, which has not replied */
-	bool apart;		  /* the worker has a CPU of its own */
-	struct vl_words *words;	  /* the worker's description of its reader */
-	vl_lend_fn *lend;	  /* lends a worker; or NULL */
+	struct vl_prefetches prefetches;
+	struct vl_prefetch *prefetch; /* with the worker, which has not replied */
+	bool apart;		      /* the worker has a CPU of its own */
+	struct vl_words *words;	      /* the worker's description of its reader */
+	vl_lend_fn *lend;	      /* lends a worker; or NULL */
 	void *lend_ctx;
 	bool lost;	   /* a borrowed worker has ended */
 	bool distrusts;	   /* the next attach is a first one */
 	uint64_t epoch_ns; /* when the open epoch was there, or its preparation began */
 	uint64_t ended_ns; /* when the last epoch ended */
-	bool unsettled;	   /* calls were made since the last answer */
+	bool unvalidated;  /* calls were made since the last answer */
 	bool prepares;	   /* the worker opens an epoch in the background */
 	bool attached;	   /* the worker has an attach */
 	bool viewed;	   /* it has a viewer */
@@ -208,8 +208,8 @@ struct vl_error *vl_epoch_open(struct vl_guest *g);
 struct vl_error *vl_epoch_again(struct vl_guest *g);
 /* To be called after a call in the open epoch. Takes over its @err, returns the error to report. */
 struct vl_error *vl_epoch_called(struct vl_guest *g, struct vl_error *err);
-/* See struct vl_sys_ops: settle. */
-struct vl_error *vl_epoch_settle(struct vl_guest *g);
+/* See struct vl_sys_ops: validate. */
+struct vl_error *vl_epoch_validate(struct vl_guest *g);
 void vl_epoch_close(struct vl_guest *g);
 /* Would the next epoch of this run be a copy? Would a copy be made while the guest runs? */
 bool vl_epoch_copies(const struct vl_guest *g);
@@ -254,11 +254,11 @@ void vl_guest_leave_cpu(struct vl_guest *g, const cpu_set_t *old);
 uint64_t vl_broker_work_ns(const struct vl_guest *g);
 /* Some of the questions that were asked ahead since @start, of that clock, got no answer. */
 void vl_broker_cut(struct vl_guest *g, uint64_t start);
-/* Send flight @f to the worker. */
-void vl_broker_fly(struct vl_guest *g, struct vl_flight *f);
-/* Wait until the worker has replied to g->flying. @now: with the answers that it has so far. */
-struct vl_error *vl_broker_land(struct vl_guest *g, bool now);
-/* Wait until answer @i to g->flying is there, or it has landed without. */
+/* Send prefetch @f to the worker. */
+void vl_broker_prefetch(struct vl_guest *g, struct vl_prefetch *f);
+/* Wait until the worker has replied to g->prefetch. @now: with the answers that it has so far. */
+struct vl_error *vl_broker_end_prefetch(struct vl_guest *g, bool now);
+/* Wait until answer @i to g->prefetch is there, or it has ended without. */
 struct vl_error *vl_broker_answer(struct vl_guest *g, size_t i);
 /*
  * Ask the worker @m, and copy its result to @p, even with an error. p->bytes NULL: there is no
@@ -338,16 +338,16 @@ void vl_session_attached(struct vl_guest *g, struct vl_trusted_stats *ret);
 struct vl_error *vl_session_trust(struct vl_guest *g, int fd, struct vl_wire *wire,
 				  struct vl_message *m);
 
-/* --- spare.c --- */
+/* --- standby.c --- */
 
 /* Borrow a worker by g->lend. False: there is none. */
-bool vl_spare_take(struct vl_guest *g);
+bool vl_standby_take(struct vl_guest *g);
 /* Was the worker that has ended a borrowed one? Then the next one is our own. */
-bool vl_spare_lost(struct vl_guest *g);
+bool vl_standby_lost(struct vl_guest *g);
 
 /* --- worker.c --- */
 
-/* Requests of the broker, in vl_message.op; those of the worker: enum vl_port_op. */
+/* Requests of the broker, in vl_message.op; those of the worker: enum vl_proxy_op. */
 enum vl_broker_op {
 	/* value[0]: anew; reply: enum vl_want, or: [0]: first, [1]: known, text: build id */
 	VL_OP_ATTACH = 1,
@@ -356,7 +356,7 @@ enum vl_broker_op {
 	VL_OP_END,
 	VL_OP_CALL, /* text: the name; args; reply: value[0] is what the kernel returned */
 	/* enum vl_ask, the window: struct vl_asked; reply: value[0]: number of answers, which
-	 * follow in the window, value[VL_ASK_SETTLE]: they are of one moment */
+	 * follow in the window, value[VL_ASK_VALIDATE]: they are of one point in time */
 	VL_OP_ASK,
 	VL_OP_PUSH,  /* value[0]: length; value[1]: the window has the bytes; reply: value[0] */
 	VL_OP_PULL,  /* value[0]: address, value[1]: length; reply: the window */
@@ -365,7 +365,7 @@ enum vl_broker_op {
 	VL_OP_CODE,  /* reply: value[0]: size of translations to keep, in the window; 0: none */
 	VL_OP_NEXT,  /* value[0]: relabelled, value[1]: pages in the window, value[2]: may_run */
 	VL_OP_STATS, /* reply: struct vl_stats in the window */
-	VL_OP_SETTLE,
+	VL_OP_VALIDATE,
 	/* for views; in a reply value[1] is the length of the result, the window its beginning */
 	VL_OP_VIEWER, /* open the reader; with the reason if there is no attach, as an error */
 	VL_OP_SCAN,   /* value[0]: struct vl_scan, by vl_scan_number() */
@@ -408,10 +408,10 @@ struct vl_words {
 
 /* Values of VL_OP_ASK. */
 enum vl_ask {
-	VL_ASK_NR,     /* number of questions */
-	VL_ASK_WINDOW, /* 0: the window; else that for a flight, plus 1 */
-	VL_ASK_BASES,  /* processes of a flight */
-	VL_ASK_SETTLE, /* settle the answers, too */
+	VL_ASK_NR,	 /* number of questions */
+	VL_ASK_WINDOW,	 /* 0: the window; else that for a prefetch, plus 1 */
+	VL_ASK_BASES,	 /* processes of a prefetch */
+	VL_ASK_VALIDATE, /* validate the answers, too */
 };
 
 /* Values of the reply to VL_OP_LEARN. */

@@ -221,10 +221,10 @@ static struct vl_error *guest_call(struct vl_sys *sys, const char *name, const s
 	return vl_epoch_called(g, vl_clone_syscall(s->clone, name, args, nr, ret));
 }
 
-static struct vl_error *guest_settle(struct vl_sys *sys)
+static struct vl_error *guest_validate(struct vl_sys *sys)
 {
 	sys->missed = 0;
-	return vl_epoch_settle(vl_guest_of(sys));
+	return vl_epoch_validate(vl_guest_of(sys));
 }
 
 static void guest_end(struct vl_sys *sys)
@@ -269,7 +269,7 @@ static void guest_reset(struct vl_sys *sys)
 
 const struct vl_sys_ops vl_guest_ops = {
 	.call = guest_call,
-	.settle = guest_settle,
+	.validate = guest_validate,
 	.push = guest_push,
 	.pull = guest_pull,
 	.reset = guest_reset,

@@ -14,7 +14,7 @@
 
 /*
  * Timeouts. To read a list takes milliseconds; the longest, with a system call for each page,
- * some seconds. A comparison pauses the guest for each look, and waits in between.
+ * some seconds. A comparison pauses the guest for each pass, and waits in between.
  */
 #define VIEW_NS (30 * VL_NSEC_PER_SEC)
 #define DIFF_NS (120 * VL_NSEC_PER_SEC)
@@ -61,7 +61,7 @@ struct vl_error *vl_guest_attach(struct vl_guest *g, bool need_kernel)
 {
 	struct vl_error *err = attach(g, need_kernel);
 
-	if (!err || !vl_spare_lost(g))
+	if (!err || !vl_standby_lost(g))
 		return err;
 	vl_error_destroy(err);
 	return attach(g, need_kernel);
@@ -144,7 +144,7 @@ struct vl_error *vl_guest_scan(struct vl_guest *g, const struct vl_scan *scan, s
 	const size_t most = t->parcel_max;
 	struct vl_error *err = ask_table(g, &ask, VIEW_NS, most, t);
 
-	if (!err || !vl_spare_lost(g))
+	if (!err || !vl_standby_lost(g))
 		return err;
 	vl_error_destroy(err);
 	vl_table_clear(t);

@@ -15,7 +15,7 @@
 
 struct vl_worker {
 	struct vl_guest *guest;
-	struct vl_port_asker asker;
+	struct vl_proxy_asker asker;
 };
 
 /* --- before the box --- */
@@ -51,7 +51,7 @@ static bool wants_kmod(const struct vl_guest *g)
 }
 
 /* Open the files that cannot be opened in the box, and add them to @keep. */
-static bool open_ahead(const struct vl_guest *g, struct vl_target_port *p, struct vl_box_fds *keep)
+static bool open_ahead(const struct vl_guest *g, struct vl_target_proxy *p, struct vl_box_fds *keep)
 {
 	if (g->uses & VL_GUEST_ASK) {
 		p->uffd = vl_snapshot_open_uffd(&p->uffd_user_only);
@@ -75,8 +75,8 @@ struct vl_error *vl_worker_prepare(void *guest, struct vl_box_fds *keep)
 	vl_code_find(g);
 	if (g->uses & VL_GUEST_READ && wants_kmod(g))
 		vl_target_take_kmod(g->raw.target);
-	err = vl_port_prepare(&w->asker, g->raw.target, keep);
-	if (!err && !open_ahead(g, &w->asker.port, keep))
+	err = vl_proxy_prepare(&w->asker, g->raw.target, keep);
+	if (!err && !open_ahead(g, &w->asker.proxy, keep))
 		err = vl_error_new(VL_ERR_OS, "too many files back the guest's memory");
 	/*
 	 * Unicorn must be loaded before the box, where no file can be opened. That takes longer
@@ -113,7 +113,7 @@ void vl_worker_options(struct vl_guest *g, struct vl_box_options *ret)
 	ram = vl_target_ram(g->raw.target, &nr);
 	for (size_t i = 0; i < nr; i++)
 		ret->memory += RAM_MAPPINGS * ram[i].size;
-	vl_target_ready_port(g->raw.target);
+	vl_target_ready_proxy(g->raw.target);
 }
 
 /* --- in the box --- */
@@ -166,53 +166,55 @@ static struct vl_error *cut(struct vl_guest *g, struct vl_error *err)
 }
 
 /*
- * Question @i of some got no answer, but @err. NULL: the answers before it are good; of a flight
+ * Question @i of some got no answer, but @err. NULL: the answers before it are good; of a prefetch
  * that is validated, there are none.
  */
-static struct vl_error *unanswered(struct vl_guest *g, size_t i, bool flies, struct vl_error *err)
+static struct vl_error *unanswered(struct vl_guest *g, size_t i, bool is_prefetch,
+				   struct vl_error *err)
 {
-	if (flies)
+	if (is_prefetch)
 		return cut(g, err);
 	if (!i)
 		return err;
 	if (g->sys.steady)
 		return cut(g, err);
 	vl_error_destroy(err);
-	/* They are not settled, and cannot be any more: pages that changed were read again. */
+	/* They are not validated, and cannot be any more: pages that changed were read again. */
 	return vl_epoch_again(g);
 }
 
-/* The reply: the answers are of one moment; or the first one must be taken as it is. */
-static struct vl_error *settle(struct vl_guest *g, struct vl_message *m)
+/* The reply: the answers are of one point in time; or the first one must be taken as it is. */
+static struct vl_error *validate(struct vl_guest *g, struct vl_message *m)
 {
 	uint64_t before = g->session ? g->session->answers.running : 0;
-	struct vl_error *err = g->sys.ops->settle(&g->sys);
+	struct vl_error *err = g->sys.ops->validate(&g->sys);
 
-	m->value[VL_ASK_SETTLE] = g->session && g->session->answers.running == before;
+	m->value[VL_ASK_VALIDATE] = g->session && g->session->answers.running == before;
 	return err;
 }
 
 static struct vl_error *no_answers(struct vl_message *m)
 {
-	m->value[0] = m->value[VL_ASK_SETTLE] = 0;
+	m->value[0] = m->value[VL_ASK_VALIDATE] = 0;
 	return NULL;
 }
 
-/* Pages up to which a flight that failed may be repeated on the pages that it touched. */
+/* Pages up to which a prefetch that failed may be repeated on the pages that it touched. */
 #define REPEAT_MAX 4096
 
-/* The reply to a flight: its answers are of one moment, or there are none. */
-static struct vl_error *settle_flight(struct vl_guest *g, struct vl_message *m)
+/* The reply to a prefetch: its answers are of one point in time, or there are none. */
+static struct vl_error *validate_prefetch(struct vl_guest *g, struct vl_message *m)
 {
 	struct vl_answers before = g->session->answers;
-	struct vl_error *err = settle(g, m);
+	struct vl_error *err = validate(g, m);
 
 	/* The broker counts those that the program gets. */
 	g->session->answers = before;
-	if (!err && m->value[VL_ASK_SETTLE])
+	if (!err && m->value[VL_ASK_VALIDATE])
 		return NULL;
 	/*
-	 * Otherwise the pages of all flights would stay, and many pages are seldom of one moment.
+	 * Otherwise the pages of all prefetches would stay, and many pages are seldom of one point
+	 * in time.
 	 */
 	if (vl_snapshot_asked(g->session->snapshot) > REPEAT_MAX)
 		g->session->ask.tries = g->session->ask.takes = 0;
@@ -223,19 +225,20 @@ static struct vl_error *settle_flight(struct vl_guest *g, struct vl_message *m)
 }
 
 /*
- * Answer the first question, then those asked ahead. In a flight (flight.h) all are asked ahead,
- * of several processes.
+ * Answer the first question, then those asked ahead. In a prefetch (prefetch.h) all are asked
+ * ahead, of several processes.
  */
 static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
 {
 	struct vl_wire *wire = w->asker.wire;
-	bool flies = m->value[VL_ASK_WINDOW] > 0, settles = m->value[VL_ASK_SETTLE];
-	unsigned char *window =
-		flies ? wire->ahead[(m->value[VL_ASK_WINDOW] - 1) % VL_NR_AHEAD] : wire->window;
-	size_t size = flies ? VL_WINDOW_AHEAD : VL_WINDOW_MAIN;
+	bool is_prefetch = m->value[VL_ASK_WINDOW] > 0, validates = m->value[VL_ASK_VALIDATE];
+	unsigned char *window = is_prefetch ?
+					wire->ahead[(m->value[VL_ASK_WINDOW] - 1) % VL_NR_AHEAD] :
+					wire->window;
+	size_t size = is_prefetch ? VL_WINDOW_AHEAD : VL_WINDOW_MAIN;
 	const struct vl_asked *asked = (struct vl_asked *)window;
 	size_t nr = m->value[VL_ASK_NR] < VL_AHEAD_MAX ? m->value[VL_ASK_NR] : VL_AHEAD_MAX;
-	size_t all = flies ? nr * m->value[VL_ASK_BASES] : nr, at = sizeof(*asked);
+	size_t all = is_prefetch ? nr * m->value[VL_ASK_BASES] : nr, at = sizeof(*asked);
 	uint64_t end = vl_now_ns() + AHEAD_NS;
 	char path[PATH_MAX + VL_LEAF_MAX];
 
@@ -249,11 +252,12 @@ static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
 		if (at > size)
 			return vl_error_new(VL_ERR_ARG, "a malformed request");
 		snprintf(path, sizeof(path), "%.*s%.*s", PATH_MAX - 1,
-			 flies ? asked->bases[i / nr] : asked->base, VL_LEAF_MAX - 1, q->leaf);
+			 is_prefetch ? asked->bases[i / nr] : asked->base, VL_LEAF_MAX - 1,
+			 q->leaf);
 		err = answer(&w->guest->sys, path, q, a, a + 1);
 		if (err) {
-			err = unanswered(w->guest, i, flies, err);
-			if (flies && settles)
+			err = unanswered(w->guest, i, is_prefetch, err);
+			if (is_prefetch && validates)
 				return no_answers(m);
 			if (err)
 				return err;
@@ -261,11 +265,13 @@ static struct vl_error *ask(struct vl_worker *w, struct vl_message *m)
 		}
 		m->value[0] = i + 1;
 		w->guest->session->ask.more = (unsigned)i;
-		if (flies && (settles ? vl_wire_wants_reply(wire) :
-					vl_wire_answered(wire, (uint32_t)(i + 1))))
+		if (is_prefetch && (validates ? vl_wire_wants_reply(wire) :
+						vl_wire_answered(wire, (uint32_t)(i + 1))))
 			break;
 	}
-	return !settles ? NULL : flies ? settle_flight(w->guest, m) : settle(w->guest, m);
+	return !validates  ? NULL :
+	       is_prefetch ? validate_prefetch(w->guest, m) :
+			     validate(w->guest, m);
 }
 
 static void learn(struct vl_worker *w, struct vl_message *m)
@@ -375,8 +381,8 @@ static struct vl_error *serve(struct vl_worker *w, struct vl_message *m)
 		err = sys->ops->begin(sys);
 		m->value[0] = g->want;
 		return err;
-	case VL_OP_SETTLE:
-		return sys->ops->settle(sys);
+	case VL_OP_VALIDATE:
+		return sys->ops->validate(sys);
 	case VL_OP_END:
 		sys->ops->end(sys);
 		say_figures(w);
@@ -417,7 +423,7 @@ void vl_worker_main(void *guest, struct vl_wire *wire, int link)
 	const struct vl_sys_ops *ops = g->sys.ops;
 	struct vl_message m;
 
-	vl_port_connect(&w->asker, wire, link);
+	vl_proxy_connect(&w->asker, wire, link);
 	while (vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m)) {
 		g->sys = m.sys;
 		g->sys.ops = ops;

@@ -196,8 +196,8 @@ struct vl_error *vl_entry_read(struct vl_target *t, struct vl_entry **ret, size_
 
 	*ret = NULL;
 	*nr_ret = 0;
-	if (t->port)
-		return t->port->entry(t->port->ctx, ret, nr_ret);
+	if (t->proxy)
+		return t->proxy->entry(t->proxy->ctx, ret, nr_ret);
 	err = read_vcpus(t, &vcpus, &nr);
 	if (err)
 		return err;

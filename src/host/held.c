@@ -220,8 +220,8 @@ bool vl_held_read(struct vl_target *t, bool anew, struct vl_held **ret, size_t *
 	const struct vl_held_place *p;
 	struct vl_held *now;
 
-	if (t->port)
-		return t->port->held(t->port->ctx, anew, ret, nr_ret, same_ret);
+	if (t->proxy)
+		return t->proxy->held(t->proxy->ctx, anew, ret, nr_ret, same_ret);
 	if (!t->held || anew)
 		load(t);
 	p = t->held;
@@ -248,8 +248,8 @@ void vl_held_start(struct vl_target *t)
 	struct vl_held_place *p;
 	size_t nr;
 
-	if (t->port) {
-		t->port->held_start(t->port->ctx);
+	if (t->proxy) {
+		t->proxy->held_start(t->proxy->ctx);
 		return;
 	}
 	free(t->held);

@@ -12,7 +12,7 @@
 
 #include "../base/cleanup.h"
 #include "../base/clock.h"
-#include "port.h"
+#include "proxy.h"
 #include "registers.h"
 #include "target.h"
 
@@ -132,7 +132,7 @@ struct vl_target {
 	int first_fd;	      /* lock of a first attach (kept.c); -1: not held */
 	struct vl_guard *guard;
 	pid_t helper; /* a process that works while the guest is paused; 0: none */
-	const struct vl_target_port *port; /* NULL: this process has rights of its own */
+	const struct vl_target_proxy *proxy; /* NULL: this process has rights of its own */
 	struct vl_waits *waits; /* for the file of a dump; NULL: of this process, in own_waits */
 	struct vl_waits own_waits;
 	uint64_t pause_start, paused_ns, paused_longest, nr_pauses;

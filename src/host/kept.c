@@ -94,8 +94,8 @@ struct vl_error *vl_kept_open(struct vl_target *t, enum vl_kept kind, const char
 	const char *root;
 	char *path;
 
-	if (t && t->port)
-		return t->port->kept_open(t->port->ctx, kind, key, fd_ret, size_ret);
+	if (t && t->proxy)
+		return t->proxy->kept_open(t->proxy->ctx, kind, key, fd_ret, size_ret);
 	err = path_of(t, kind, key, &path);
 	if (err)
 		return err;
@@ -137,8 +137,8 @@ struct vl_error *vl_kept_store(struct vl_target *t, enum vl_kept kind, const cha
 	struct vl_error *err;
 	char *path;
 
-	if (t && t->port)
-		return t->port->kept_store(t->port->ctx, kind, data, size);
+	if (t && t->proxy)
+		return t->proxy->kept_store(t->proxy->ctx, kind, data, size);
 	err = path_of(t, kind, key, &path);
 	if (err)
 		return err;
@@ -177,8 +177,8 @@ bool vl_kept_turn(struct vl_target *t, const struct timespec *since, uint64_t wa
 {
 	char *name;
 
-	if (t->port)
-		return t->port->turn(t->port->ctx, since, wait_ns);
+	if (t->proxy)
+		return t->proxy->turn(t->proxy->ctx, since, wait_ns);
 	vl_kept_end_turn(t);
 	name = first_name(t);
 	if (name) {
@@ -190,8 +190,8 @@ bool vl_kept_turn(struct vl_target *t, const struct timespec *since, uint64_t wa
 
 void vl_kept_end_turn(struct vl_target *t)
 {
-	if (t->port) {
-		t->port->end_turn(t->port->ctx);
+	if (t->proxy) {
+		t->proxy->end_turn(t->proxy->ctx);
 		return;
 	}
 	/*

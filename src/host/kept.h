@@ -8,7 +8,7 @@
 #include "target.h"
 
 /*
- * The kinds of files that are kept. A worker without rights (port.h) asks its broker for a file
+ * The kinds of files that are kept. A worker without rights (proxy.h) asks its broker for a file
  * by its kind; it cannot name a path.
  */
 

@@ -55,7 +55,7 @@ struct vl_error *vl_pages_set(struct vl_target *t, const struct vl_pages_ops *op
 
 /*
  * Let this process read such pages: it has no rights, or is a test. Before that each read fails
- * with VL_ERR_ARG. vl_target_use_port() implies this.
+ * with VL_ERR_ARG. vl_target_use_proxy() implies this.
  */
 void vl_target_unpack(struct vl_target *t);
 

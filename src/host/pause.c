@@ -316,7 +316,7 @@ static struct vl_error *begin(struct vl_target *t)
 	return err;
 }
 
-/* For a port: the broker pauses. Here only the depth is counted. */
+/* For a proxy: the broker pauses. Here only the depth is counted. */
 static struct vl_error *count_pause(struct vl_target *t, struct vl_error *err)
 {
 	t->pause_depth += !err;
@@ -327,8 +327,8 @@ struct vl_error *vl_target_pause(struct vl_target *t)
 {
 	struct vl_error *err;
 
-	if (t->port)
-		return count_pause(t, t->port->pause(t->port->ctx));
+	if (t->proxy)
+		return count_pause(t, t->proxy->pause(t->proxy->ctx));
 	if (!t->pid || t->pause_mode == VL_PAUSE_NONE || t->pause_depth) {
 		t->pause_depth++;
 		return NULL;
@@ -374,9 +374,9 @@ struct vl_error *vl_target_resume(struct vl_target *t)
 
 	if (!t->pause_depth)
 		return vl_error_new(VL_ERR_ARG, "the guest is not paused");
-	if (t->port) {
+	if (t->proxy) {
 		t->pause_depth--;
-		return t->port->resume(t->port->ctx);
+		return t->proxy->resume(t->proxy->ctx);
 	}
 	if (--t->pause_depth || !t->pid || t->pause_mode == VL_PAUSE_NONE)
 		return NULL;
@@ -414,13 +414,13 @@ struct vl_error *vl_target_resume(struct vl_target *t)
 struct vl_error *vl_target_pause_quiesced(struct vl_target *t, const struct vl_quiesce *m,
 					  unsigned tries, unsigned *cpu_ret)
 {
-	return count_pause(t, t->port->quiesce(t->port->ctx, m, tries, cpu_ret));
+	return count_pause(t, t->proxy->quiesce(t->proxy->ctx, m, tries, cpu_ret));
 }
 
 bool vl_target_is_paused(const struct vl_target *t)
 {
 	return t->pause_depth && t->pause_mode != VL_PAUSE_NONE &&
-	       (t->port || !t->pause_ours || vl_guard_holds(t->guard));
+	       (t->proxy || !t->pause_ours || vl_guard_holds(t->guard));
 }
 
 uint64_t vl_target_nr_pauses(const struct vl_target *t)

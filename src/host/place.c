@@ -212,7 +212,7 @@ static void rebuild(struct vl_target *t, const struct vl_placement *p)
 	for (size_t i = 0; i < p->nr; i++)
 		for (size_t f = 0; f < t->nr_flat; f++)
 			add_range(t, f, &p->extents[i]);
-	for (size_t i = 0; t->port && i < t->nr_ram; i++)
+	for (size_t i = 0; t->proxy && i < t->nr_ram; i++)
 		t->map[i] = (struct vl_ram_map){
 			t->pid && vl_ram_mappable(&t->ram[i]) ? vl_ram_map(&t->ram[i]) : NULL, true
 		};
@@ -229,8 +229,8 @@ struct vl_error *vl_target_place(struct vl_target *t, unsigned int i)
 		return vl_error_new(VL_ERR_ARG, "no memory has a placement %u", i);
 	for (size_t k = 0; !i && k < t->nr_pieces; k++)
 		add_extent(&p, t->pieces[k].at, t->pieces[k].size, t->pieces[k].at);
-	if (t->port)
-		err = t->port->place(t->port->ctx, i);
+	if (t->proxy)
+		err = t->proxy->place(t->proxy->ctx, i);
 	if (err)
 		return err;
 	rebuild(t, &p);
@@ -338,8 +338,8 @@ bool vl_target_next_data(struct vl_target *t, uint64_t gpa, uint64_t *start_ret,
 
 	if (!r)
 		return false;
-	if (r->fd < 0 && t->port && !t->pages)
-		return t->port->next_data(t->port->ctx, gpa, start_ret, end_ret);
+	if (r->fd < 0 && t->proxy && !t->pages)
+		return t->proxy->next_data(t->proxy->ctx, gpa, start_ret, end_ret);
 	*end_ret = r->gpa + r->size;
 	if (r->fd >= 0 || t->pages || !is_sparse(t, r->hva + off)) {
 		*start_ret = r->gpa + vl_ram_next_data(t, r, off);

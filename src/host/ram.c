@@ -78,8 +78,8 @@ static unsigned char *mapped(struct vl_target *t, const struct vl_ram *r)
 {
 	struct vl_ram_map *m = &t->map[r - t->ram];
 
-	/* A process without rights has mapped what it could: vl_target_use_port(). */
-	if (!m->tried && t->pid && !t->port)
+	/* A process without rights has mapped what it could: vl_target_use_proxy(). */
+	if (!m->tried && t->pid && !t->proxy)
 		m->at = map_range(t, r);
 	m->tried = true;
 	return m->at;
@@ -364,7 +364,8 @@ struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, si
 		ssize_t n;
 
 		if (!r)
-			return t->port ? t->port->read(t->port->ctx, gpa, out, 1) : no_ram(t, gpa);
+			return t->proxy ? t->proxy->read(t->proxy->ctx, gpa, out, 1) :
+					  no_ram(t, gpa);
 		at = gpa - r->gpa;
 		n = (ssize_t)(len < r->size - at ? len : r->size - at);
 		map = mapped(t, r);
@@ -382,8 +383,8 @@ struct vl_error *vl_target_read(struct vl_target *t, uint64_t gpa, void *buf, si
 
 			if (err)
 				return err;
-		} else if (t->port) {
-			struct vl_error *err = t->port->read(t->port->ctx, gpa, out, (size_t)n);
+		} else if (t->proxy) {
+			struct vl_error *err = t->proxy->read(t->proxy->ctx, gpa, out, (size_t)n);
 
 			if (err)
 				return err;
@@ -466,14 +467,14 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 			n = gather(t, r, gpas + i, bufs + i, nr - i, local, remote);
 			if (n && r->fd >= 0)
 				done = read_file(t, r, local, n, gpas[i] - r->gpa);
-			else if (n && t->port)
-				err = t->port->visit_pages(t->port->ctx, gpas + i, n, copy_page,
-							   (void *)(bufs + i));
+			else if (n && t->proxy)
+				err = t->proxy->visit_pages(t->proxy->ctx, gpas + i, n, copy_page,
+							    (void *)(bufs + i));
 			else if (n)
 				done = read_process(t, local, n, remote, n);
 			if (err)
 				return err;
-			if (n && r->fd < 0 && t->port)
+			if (n && r->fd < 0 && t->proxy)
 				done = (ssize_t)(n * VL_PAGE_SIZE);
 		}
 		if (done >= (ssize_t)VL_PAGE_SIZE) {
@@ -492,7 +493,7 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
 /* Does another process read the page at @gpa for us? */
 static bool is_asked_for(struct vl_target *t, uint64_t gpa)
 {
-	const struct vl_ram *r = t->port && !t->pages ? vl_ram_find(t, gpa) : NULL;
+	const struct vl_ram *r = t->proxy && !t->pages ? vl_ram_find(t, gpa) : NULL;
 
 	return r && r->fd < 0 && !mapped(t, r) && r->gpa + r->size - gpa >= VL_PAGE_SIZE;
 }
@@ -523,7 +524,7 @@ struct vl_error *vl_target_visit_pages(struct vl_target *t, const uint64_t *gpas
 		for (n = 0; v.base + n < nr && is_asked_for(t, gpas[v.base + n]);)
 			n++;
 		if (n) {
-			err = t->port->visit_pages(t->port->ctx, gpas + v.base, n, visit_one, &v);
+			err = t->proxy->visit_pages(t->proxy->ctx, gpas + v.base, n, visit_one, &v);
 			continue;
 		}
 		while (v.base + n < nr && n < room_nr && n < BATCH &&
@@ -554,14 +555,14 @@ void vl_target_take_kmod(struct vl_target *t)
 	t->takes_kmod = t->kmod && vl_kmod_inherit(t->kmod);
 }
 
-void vl_target_ready_port(struct vl_target *t)
+void vl_target_ready_proxy(struct vl_target *t)
 {
 	vl_target_run_id(t);
 	vl_ram_by_kmod(t);
 }
 
-void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
-			void (*keep)(void *ctx, int fd), void *ctx)
+void vl_target_use_proxy(struct vl_target *t, const struct vl_target_proxy *proxy,
+			 void (*keep)(void *ctx, int fd), void *ctx)
 {
 	if (t->takes_kmod)
 		keep(ctx, t->kmod->fd);
@@ -588,5 +589,5 @@ void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
 	if (!t->kmod)
 		t->way = VL_RAM_FILES;
 	t->pause_depth = 0;
-	t->port = port;
+	t->proxy = proxy;
 }

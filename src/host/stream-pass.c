@@ -16,7 +16,7 @@
 /* ---- memory ---- */
 
 /* Bytes of leaves that a stream may have before its own bytes count. */
-#define LEAVES_SPARE (64UL << 20)
+#define LEAVES_MARGIN (64UL << 20)
 
 /* The version of the section of memory, by register_savevm_live(). */
 #define RAM_SECTION 4
@@ -216,7 +216,7 @@ static struct vl_error *set_page(struct vl_cursor *c, uint64_t page, uint64_t at
 		 * QEMU writes the pages of a leaf one by one, in more bytes than it has. Few pages
 		 * far apart would take much more memory of us than of the file.
 		 */
-		if (c->leaf_bytes > LEAVES_SPARE && c->leaf_bytes - LEAVES_SPARE > c->at)
+		if (c->leaf_bytes > LEAVES_MARGIN && c->leaf_bytes - LEAVES_MARGIN > c->at)
 			return vl_damaged_at(c, "its pages lie farther apart than any guest's");
 		*leaf = calloc(VL_LEAF, sizeof(**leaf));
 		if (!*leaf)

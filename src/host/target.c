@@ -235,7 +235,7 @@ bool vl_target_is_suspended(struct vl_target *t)
 {
 	bool paused = false;
 
-	if (!t->pid || t->port || !t->ops->suspended || vl_target_is_stopped(t))
+	if (!t->pid || t->proxy || !t->ops->suspended || vl_target_is_stopped(t))
 		return false;
 	return !vl_discard(t->ops->suspended(t, &paused)) && paused;
 }
@@ -246,8 +246,8 @@ struct vl_error *vl_target_vcpus(struct vl_target *t, struct vl_vcpu **ret, size
 
 	*ret = NULL;
 	*nr_ret = 0;
-	if (t->port)
-		return t->port->vcpus(t->port->ctx, ret, nr_ret);
+	if (t->proxy)
+		return t->proxy->vcpus(t->proxy->ctx, ret, nr_ret);
 	m = vl_target_kmod(t, NULL);
 	/* imee.ko needs no monitor and no pause, and reads a frozen guest, too. */
 	if (m && !vl_discard(vl_kmod_vcpus(m, ret, nr_ret)))
@@ -300,7 +300,7 @@ void vl_target_info(struct vl_target *t, struct vl_target_info *ret)
 	bool stopped = vl_target_is_stopped(t);
 
 	*ret = (struct vl_target_info){ .vcpus = 0 };
-	if (t->port)
+	if (t->proxy)
 		return;
 	if (stopped)
 		strcpy(ret->state, VL_TARGET_STOPPED);
@@ -317,8 +317,8 @@ struct vl_error *vl_target_alive(struct vl_target *t)
 
 	if (!t->pid)
 		return NULL;
-	if (t->port)
-		return t->port->alive(t->port->ctx);
+	if (t->proxy)
+		return t->proxy->alive(t->proxy->ctx);
 	if (t->pidfd >= 0)
 		gone = ended(t);
 	else
@@ -332,7 +332,7 @@ struct vl_error *vl_target_alive(struct vl_target *t)
 
 void vl_target_rest(struct vl_target *t)
 {
-	if (t->ops && t->ops->rest && !t->pause_depth && !t->port)
+	if (t->ops && t->ops->rest && !t->pause_depth && !t->proxy)
 		t->ops->rest(t);
 }
 
@@ -341,7 +341,7 @@ void vl_target_set_helper(struct vl_target *t, pid_t pid)
 	t->helper = pid;
 }
 
-const struct vl_target_port *vl_target_port(const struct vl_target *t)
+const struct vl_target_proxy *vl_target_proxy(const struct vl_target *t)
 {
-	return t->port;
+	return t->proxy;
 }

@@ -259,8 +259,8 @@ bool vl_target_shortfall(const struct vl_target *t, uint64_t *has_ret, uint64_t 
 
 /*
  * The number of pages that the guest changed while a file was made, as vlens dump notes it: such a
- * file is of several moments. UINT64_MAX: their number is not known. 0: none, or the file has no
- * such note.
+ * file is of several points in time. UINT64_MAX: their number is not known. 0: none, or the file
+ * has no such note.
  */
 uint64_t vl_target_moved(const struct vl_target *t);
 
@@ -302,7 +302,7 @@ struct vl_error *vl_target_read_pages(struct vl_target *t, const uint64_t *gpas,
  * nest: only the first pauses. A guest that somebody else has paused before stays paused, also
  * at resume. For a dump and for VL_PAUSE_NONE both do nothing. VL_ERR_SPENT: the budget of this
  * run is used up. VL_ERR_BLOCKED from resume: the guard has resumed the guest, and the data read
- * in the pause is not of one moment.
+ * in the pause is not of one point in time.
  */
 struct vl_error *vl_target_pause(struct vl_target *t);
 /* Does a pause stop the hypervisor process, by the mode of the options? */

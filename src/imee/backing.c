@@ -8,7 +8,7 @@
  *   A dump that is truncated meanwhile is an error like any other.
  * - All else is read by system calls, many pages by one: anonymous RAM, a file without that
  *   seal, hugetlbfs (where touching a page takes it from the host's pool). These pages are held
- *   for one request, which sees each page as of one moment.
+ *   for one request, which sees each page as of one point in time.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "../host/pages.h"
-#include "../host/port.h"
+#include "../host/proxy.h"
 #include "kvm.h"
 
 /*
@@ -25,17 +25,17 @@ static bool has_la57(void)
 /* The features of KVM on this host. A process without rights gets them at its start. */
 static void look_host(struct vl_target *t, struct vl_machine_host *ret)
 {
-	const struct vl_target_port *port = vl_target_port(t);
+	const struct vl_target_proxy *proxy = vl_target_proxy(t);
 
-	if (port)
-		*ret = port->machine;
+	if (proxy)
+		*ret = proxy->machine;
 	else
 		vl_machine_probe(ret, true);
 }
 
 static void leave_host(struct vl_target *t, struct vl_machine_host *h)
 {
-	if (!vl_target_port(t) && h->kvm >= 0)
+	if (!vl_target_proxy(t) && h->kvm >= 0)
 		close(h->kvm);
 }
 

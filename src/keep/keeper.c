@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "../box/box.h"
-#include "../guest/spare.h"
+#include "../guest/standby.h"
 #include "../redirect/memfds.h"
 #include "../base/dirs.h"
 #include "proto.h"
@@ -35,10 +35,10 @@ struct keeper {
 	struct vl_keep_message in, out;
 	bool end; /* serve no more tools */
 
-	/* Workers for raw views (guest/spare.h). */
-	bool lends;		     /* a tool has asked for one: keep a spare */
-	struct vl_box *spare, *lent; /* one that waits, one that a tool has; NULL: none */
-	int loan;		     /* connection to the tool that has @lent; -1: none */
+	/* Workers for raw views (guest/standby.h). */
+	bool lends;		       /* a tool has asked for one: keep a standby */
+	struct vl_box *standby, *lent; /* one that waits, one that a tool has; NULL: none */
+	int loan;		       /* connection to the tool that has @lent; -1: none */
 };
 
 /* One request, taken apart. */
@@ -245,36 +245,36 @@ static void serve_and_tell(struct keeper *kp, const struct request *r, int link,
 
 /* --- workers that are lent --- */
 
-/* Have a spare worker, unless one is lent: a second tool makes its own. */
-static void make_spare(struct keeper *kp)
+/* Have a standby worker, unless one is lent: a second tool makes its own. */
+static void make_standby(struct keeper *kp)
 {
-	if (kp->lends && !kp->spare && !kp->lent && kp->guest && !kp->end)
-		vl_error_destroy(vl_guest_make_spare(kp->guest, &kp->spare));
+	if (kp->lends && !kp->standby && !kp->lent && kp->guest && !kp->end)
+		vl_error_destroy(vl_guest_make_standby(kp->guest, &kp->standby));
 }
 
-static void end_spares(struct keeper *kp)
+static void end_standby(struct keeper *kp)
 {
-	vl_box_stop(kp->spare);
+	vl_box_stop(kp->standby);
 	vl_box_stop(kp->lent);
-	kp->spare = kp->lent = NULL;
+	kp->standby = kp->lent = NULL;
 	if (kp->loan >= 0)
 		close(kp->loan);
 	kp->loan = -1;
 }
 
-/* Lend the spare to the tool at @link; true: done, and the tool stays connected. */
+/* Lend the standby to the tool at @link; true: done, and the tool stays connected. */
 static bool lend(struct keeper *kp, int link, uint64_t print)
 {
 	kp->lends = true;
-	if (!kp->spare || !kp->guest || print != vl_guest_print(kp->guest))
+	if (!kp->standby || !kp->guest || print != vl_guest_print(kp->guest))
 		return false;
-	if (!vl_box_lend(kp->spare, link)) {
+	if (!vl_box_lend(kp->standby, link)) {
 		/* It has died, or is not ready: end it. The loop makes a new one. */
-		end_spares(kp);
+		end_standby(kp);
 		return false;
 	}
-	kp->lent = kp->spare;
-	kp->spare = NULL;
+	kp->lent = kp->standby;
+	kp->standby = NULL;
 	kp->loan = link;
 	return true;
 }
@@ -356,20 +356,20 @@ static void loop(struct keeper *kp)
 		/* Bit by bit: a tool need not wait for it. */
 		prepares = !kp->end && vl_memfds_prepare(&kp->kept);
 		if (!prepares)
-			make_spare(kp);
+			make_standby(kp);
 		/* The worker never writes there: the link gets readable when it has ended. */
-		if (kp->spare)
-			p[3].fd = vl_box_link(kp->spare);
+		if (kp->standby)
+			p[3].fd = vl_box_link(kp->standby);
 		nr = poll(p, 4, kp->end ? 20 : prepares ? 0 : (int)kp->seconds * 1000);
 		if (nr < 0 && errno != EINTR)
 			return;
 		if (!nr && prepares)
 			continue;
-		/* A spare that ended by itself is not made again until a tool asks. */
+		/* A standby that ended by itself is not made again until a tool asks. */
 		if (nr > 0 && p[3].revents)
 			kp->lends = false;
 		if (nr > 0 && (p[2].revents || p[3].revents))
-			end_spares(kp);
+			end_standby(kp);
 		/* Not idle: a tool still uses our worker. */
 		if (!nr && kp->lent && !kp->end)
 			continue;
@@ -451,7 +451,7 @@ struct vl_error *vl_keep_serve(const struct vl_keep_options *k, unsigned int slo
 	/* Do not keep the tool's working directory busy. */
 	if (!err && !chdir("/"))
 		loop(&kp);
-	end_spares(&kp);
+	end_standby(&kp);
 	vl_guest_close(kp.guest);
 	vl_redirect_filter_destroy(kp.filter);
 	if (kp.kept.network >= 0)

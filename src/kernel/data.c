@@ -72,7 +72,7 @@ static struct vl_error *too_long(void)
 }
 
 /* The search for a line of a function; @number is the one at the pattern's @. */
-struct look {
+struct finding {
 	const struct vl_layout *known;
 	const char *pattern;
 	bool seen;
@@ -82,7 +82,7 @@ struct look {
 /* vl_trace_fn */
 static void look_at_line(void *ctx, const char *line)
 {
-	struct look *l = ctx;
+	struct finding *l = ctx;
 
 	if (!l->seen)
 		l->seen = vl_derive_match(l->known, l->pattern, line, &l->number);
@@ -91,7 +91,7 @@ static void look_at_line(void *ctx, const char *line)
 /* Does the function at @va have a line of @pattern? *@number_ret is at its @. */
 static bool has_line(const struct search *s, uint64_t va, const char *pattern, uint64_t *number_ret)
 {
-	struct look l = { .known = vl_kernel_layout(s->k), .pattern = pattern };
+	struct finding l = { .known = vl_kernel_layout(s->k), .pattern = pattern };
 
 	vl_trace(s->k, s->text, VL_NO_FIELD, true, va, look_at_line, &l);
 	*number_ret = (uint64_t)l.number;

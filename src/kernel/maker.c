@@ -15,7 +15,7 @@
 #include "../base/transfer.h"
 #include "../box/box.h"
 #include "../host/pages.h"
-#include "../host/port.h"
+#include "../host/proxy.h"
 #include "data.h"
 #include "derive.h"
 #include "image.h"
@@ -396,14 +396,14 @@ struct vl_error *vl_kernel_get(struct vl_target *t, const struct vl_kernel_sourc
 			       struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
 			       bool *made_ret, struct vl_kernel **ret)
 {
-	const struct vl_target_port *port = vl_target_port(t);
+	const struct vl_target_proxy *proxy = vl_target_proxy(t);
 	struct vl_error *err;
 	size_t size;
 	int fd;
 
 	*ret = NULL;
-	err = port ? port->kernel(port->ctx, src, deadline, key_ret, made_ret, &fd, &size) :
-		     vl_kernel_provide(t, src, deadline, key_ret, made_ret, &fd, &size);
+	err = proxy ? proxy->kernel(proxy->ctx, src, deadline, key_ret, made_ret, &fd, &size) :
+		      vl_kernel_provide(t, src, deadline, key_ret, made_ret, &fd, &size);
 	if (err)
 		return err;
 	vl_kernel_map(fd, size, src->base, ret);

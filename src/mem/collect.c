@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Copies a running guest so that all pages are of one moment: all pages are read twice. If none
- * has changed, all had this content when the second reading began ("double collect": Afek,
- * Attiya, Dolev, Gafni, Merritt, Shavit, "Atomic Snapshots of Shared Memory", 1993).
- * A page that changes and changes back between the two is not noticed: memory has no version.
+ * Copies a running guest so that all pages are of one point in time: all pages are read twice. If
+ * none has changed, all had this content when the second reading began ("double collect": Afek,
+ * Attiya, Dolev, Gafni, Merritt, Shavit, "Atomic Snapshots of Shared Memory", 1993). A page that
+ * changes and changes back between the two is not noticed: memory has no version.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/clock.h"
-#include "../host/port.h"
+#include "../host/proxy.h"
 #include "snapshot-internal.h"
 
 /* Pages that are not mapped and are read in one go. */

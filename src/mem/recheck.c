@@ -10,8 +10,8 @@
  * rechecks, so that this works the same on a slow host.
  *
  * A busy guest changes some pages during every question. So when pages have changed, all are
- * read until they are of one moment, and the question is asked again on these: if it touches no
- * other page, its answer is of that moment.
+ * read until they are of one point in time, and the question is asked again on these: if it touches
+ * no other page, its answer is of that point in time.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -263,10 +263,10 @@ static struct vl_error *read_again(struct vl_snapshot *v, enum which which, size
 }
 
 /*
- * Read the held pages until all are of one moment. *@changed: pages that the first reading found
- * changed.
+ * Read the held pages until all are of one point in time. *@changed: pages that the first reading
+ * found changed.
  */
-static struct vl_error *find_moment(struct vl_snapshot *v, size_t *changed)
+static struct vl_error *read_agreeing(struct vl_snapshot *v, size_t *changed)
 {
 	struct vl_recheck *r = &v->pages;
 	struct vl_error *err = read_again(v, ALL, changed);
@@ -296,7 +296,7 @@ struct vl_error *vl_snapshot_recheck(struct vl_snapshot *v, unsigned questions, 
 	struct vl_error *err;
 
 	pthread_mutex_lock(&v->lock);
-	err = find_moment(v, changed_ret);
+	err = read_agreeing(v, changed_ret);
 	v->pages.time += questions;
 	atomic_store(&v->released, false);
 	pthread_mutex_unlock(&v->lock);
@@ -326,7 +326,7 @@ struct vl_error *vl_snapshot_ask(struct vl_snapshot *v, bool again)
 		if (!err)
 			err = drop_old(v);
 		if (!err && r->restless)
-			err = find_moment(v, &changed);
+			err = read_agreeing(v, &changed);
 	}
 	for (size_t i = 0; i < r->nr_held; i++) {
 		const struct vl_recheck_page *p = &r->v[r->held[i]];

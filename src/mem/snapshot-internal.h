@@ -32,7 +32,7 @@ struct vl_recheck {
 	uint64_t epochs;    /* counts those that began */
 	bool full;	    /* out of memory: a page that was read is not recorded */
 	bool restless;	    /* at the last recheck some pages had changed */
-	_Atomic bool whole; /* all held pages are of one moment */
+	_Atomic bool whole; /* all held pages are of one point in time */
 };
 
 /* The most missing pages that are noted of one call. A call ends soon after the first one. */

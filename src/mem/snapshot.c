@@ -16,7 +16,7 @@
 
 #include "../host/file.h"
 #include "../host/pages.h"
-#include "../host/port.h"
+#include "../host/proxy.h"
 
 /*
  * Pages filled for one fault: the neighbours of a touched page are likely to follow (a walk
@@ -323,13 +323,13 @@ int vl_snapshot_open_signaller(void)
 
 static struct vl_error *open_uffd(struct vl_snapshot *v)
 {
-	const struct vl_target_port *port = vl_target_port(v->target);
+	const struct vl_target_proxy *proxy = vl_target_proxy(v->target);
 
-	if (port) {
-		v->uffd = port->uffd < 0 ? -1 : fcntl(port->uffd, F_DUPFD_CLOEXEC, 0);
-		v->user_only = port->uffd_user_only;
+	if (proxy) {
+		v->uffd = proxy->uffd < 0 ? -1 : fcntl(proxy->uffd, F_DUPFD_CLOEXEC, 0);
+		v->user_only = proxy->uffd_user_only;
 		v->signaller =
-			port->signaller < 0 ? -1 : fcntl(port->signaller, F_DUPFD_CLOEXEC, 0);
+			proxy->signaller < 0 ? -1 : fcntl(proxy->signaller, F_DUPFD_CLOEXEC, 0);
 	} else {
 		v->uffd = vl_snapshot_open_uffd(&v->user_only);
 	}

@@ -8,8 +8,8 @@
  * guest can run while the snapshot is used: vl_snapshot_missed() reports that a page was
  * touched that had not been copied and may have changed since.
  *
- * A snapshot can be refreshed in place for a later moment. Its addresses stay, so an emulator
- * keeps its translations of the kernel's code.
+ * A snapshot can be refreshed in place for a later point in time. Its addresses stay, so an
+ * emulator keeps its translations of the kernel's code.
  */
 #ifndef VLENS_SNAPSHOT_H
 #define VLENS_SNAPSHOT_H
@@ -60,7 +60,7 @@ void vl_snapshot_unalias(struct vl_snapshot *v, uint64_t host);
 
 /*
  * Open the userfaultfd of a later snapshot while this process still may, for struct
- * vl_target_port; -1: errno says why. *@user_only_ret: see vl_snapshot_serves_kernel().
+ * vl_target_proxy; -1: errno says why. *@user_only_ret: see vl_snapshot_serves_kernel().
  */
 int vl_snapshot_open_uffd(bool *user_only_ret);
 /* The same for aliases. Each fault raises a signal; see vl_snapshot_fill(). */
@@ -122,7 +122,8 @@ struct vl_error *vl_snapshot_refresh(struct vl_snapshot *v, const uint64_t *gpas
 
 /*
  * After vl_snapshot_refresh() of a running guest: read the pages again until all are of one
- * moment. *@ret: they are, of *@at_ns (the host's CLOCK_MONOTONIC); false: pages kept changing.
+ * point in time. *@ret: they are, of *@at_ns (the host's CLOCK_MONOTONIC); false: pages kept
+ * changing.
  */
 struct vl_error *vl_snapshot_collect(struct vl_snapshot *v, bool *ret, int64_t *at_ns);
 void vl_snapshot_destroy(struct vl_snapshot *v);
@@ -160,19 +161,20 @@ bool vl_snapshot_peek_page(struct vl_snapshot *v, uint64_t gpa, void *buf);
 bool vl_snapshot_read(struct vl_snapshot *v, const struct vl_pgtable *pt, uint64_t va, void *buf,
 		      size_t len);
 
-/* The guest runs from now on: pages that are filled later are of a later moment. */
+/* The guest runs from now on: pages that are filled later are of a later point in time. */
 void vl_snapshot_release(struct vl_snapshot *v);
 
 /*
  * Was a page touched after vl_snapshot_release() that had not been copied and is not still?
- * Then results since are not of one moment.
+ * Then results since are not of one point in time.
  */
 bool vl_snapshot_missed(const struct vl_snapshot *v);
 
 /*
  * Questions to a running guest. A page is copied when a question touches it, and a second copy
  * is kept beside it. At the question's end the pages are read once more: if none has changed,
- * all had this content when the first of them was read again, and the answer is of that moment.
+ * all had this content when the first of them was read again, and the answer is of that point in
+ * time.
  */
 
 /*
@@ -196,13 +198,16 @@ struct vl_error *vl_snapshot_recheck(struct vl_snapshot *v, unsigned questions,
 struct vl_error *vl_snapshot_take(struct vl_snapshot *v);
 
 /*
- * Are all pages that the question has touched so far of one moment? If pages have changed,
+ * Are all pages that the question has touched so far of one point in time? If pages have changed,
  * vl_snapshot_recheck() reads them until two readings agree, where it can; vl_snapshot_ask()
  * does the same if pages had changed the last time. Holds until a further page is touched.
  */
 bool vl_snapshot_is_whole(const struct vl_snapshot *v);
 
-/* A question was given up: the next vl_snapshot_ask() reads pages until they are of one moment. */
+/*
+ * A question was given up: the next vl_snapshot_ask() reads pages until they are of one point in
+ * time.
+ */
 void vl_snapshot_doubt(struct vl_snapshot *v);
 
 /* How many pages vl_snapshot_take() would read. */

@@ -410,7 +410,7 @@ void vl_native_unmap_all(struct vl_executor_state *e)
 		unmap(e, &e->aliases[--e->nr_aliases]);
 }
 
-/* vl_read_entry_fn for tables that an answer has read, and that are of its moment */
+/* vl_read_entry_fn for tables that an answer has read, and that are of its point in time */
 static bool held_entry(void *ctx, uint64_t gpa, uint64_t *ret)
 {
 	struct vl_executor_state *e = ctx;

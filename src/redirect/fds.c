@@ -167,7 +167,7 @@ struct vl_error *vl_fd_hand_over(struct vl_trap *t, struct vl_addfd *g)
 	int number, err;
 
 	number = g->at >= 0 ? g->at : number_for(t, g->file.kind);
-	if (number < 0 || !vl_settled(t->r)) {
+	if (number < 0 || !vl_validated(t->r)) {
 		t->ret = -EMFILE;
 		return NULL;
 	}
@@ -215,7 +215,7 @@ int vl_fd_rewrite(struct vl_trap *t, int fd, const struct vl_file *f, const void
 	struct stat st;
 	char link[64];
 
-	if (!vl_settled(t->r))
+	if (!vl_validated(t->r))
 		return -EAGAIN;
 	held = vl_fd_borrow(t, fd);
 	if (held < 0)

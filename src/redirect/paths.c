@@ -44,7 +44,7 @@
 #define LIBC_ROW(p, why) \
 	{ .pattern = p, .open = P_HOST, .query = P_HOST, .calls = C_LIBC, .note = why }
 /* Files that a library looks for and does not need. A shell looks for the guest's file. */
-#define SPARE_ROW(p, which, why) \
+#define ABSENT_ROW(p, which, why) \
 	{ .pattern = p, .exact = true, .open = P_GUEST, .query = P_GUEST, .on_fail = F_ABSENT, \
 	  .tries = 1, .calls = which, .note = why }
 #define TERM_ROWS(p) \
@@ -162,14 +162,14 @@ static const struct vl_path_row rows[] = {
 	  .query = P_SUPPLY, .text = "",
 	  .note = "settings of a library: the guest's do not steer a program of this host" },
 	/* other files that libraries look for */
-	SPARE_ROW("/selinux", C_PROBE, "libselinux: where its files were before Linux 3.0"),
-	SPARE_ROW("/etc/selinux/config", C_PROBE, "libselinux: is SELinux configured?"),
-	SPARE_ROW("/var/run/setrans/.setrans-unix", C_PROBE, "libselinux: it translates labels"),
-	SPARE_ROW("/run/setrans/.setrans-unix", C_PROBE, "libselinux: it translates labels"),
-	SPARE_ROW("/var/run/utmpx", C_PROBE, "getutxent: without it, utmp"),
-	SPARE_ROW("/run/utmpx", C_PROBE, "getutxent: without it, utmp"),
-	SPARE_ROW("/var/log/wtmpx", C_PROBE, "getutxent: without it, wtmp"),
-	SPARE_ROW("/etc/host.conf", C_LIBC, "settings for several addresses of one name"),
+	ABSENT_ROW("/selinux", C_PROBE, "libselinux: where its files were before Linux 3.0"),
+	ABSENT_ROW("/etc/selinux/config", C_PROBE, "libselinux: is SELinux configured?"),
+	ABSENT_ROW("/var/run/setrans/.setrans-unix", C_PROBE, "libselinux: it translates labels"),
+	ABSENT_ROW("/run/setrans/.setrans-unix", C_PROBE, "libselinux: it translates labels"),
+	ABSENT_ROW("/var/run/utmpx", C_PROBE, "getutxent: without it, utmp"),
+	ABSENT_ROW("/run/utmpx", C_PROBE, "getutxent: without it, utmp"),
+	ABSENT_ROW("/var/log/wtmpx", C_PROBE, "getutxent: without it, wtmp"),
+	ABSENT_ROW("/etc/host.conf", C_LIBC, "settings for several addresses of one name"),
 	{ .pattern = "/etc/resolv.conf", .exact = true, .open = P_GUEST, .query = P_GUEST,
 	  .on_fail = F_ABSENT, .tries = 1, .calls = C_CONFIG, .called = "! *sh busybox test [",
 	  .note = "names come from files only (nsswitch.conf); without it /etc/hosts goes, too" },
@@ -196,7 +196,7 @@ static const struct vl_path_row lookup_rows[] = {
 			   .tries = 1, .note = "a command of either" },
 };
 /* A shell checks that $PWD is its working directory. */
-static const struct vl_path_row pwd_row = SPARE_ROW("", C_ALL,
+static const struct vl_path_row pwd_row = ABSENT_ROW("", C_ALL,
 	"where the program was started, which the guest may have, too");
 static const struct vl_path_row terminfo_row = {
 	.open = P_GUEST, .query = P_GUEST_THEN_HOST, .on_fail = F_HOST, .tries = 1,

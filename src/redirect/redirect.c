@@ -2,7 +2,7 @@
 /*
  * The supervisor. It takes the program's system calls one after the other, answers each by its
  * row in the policy table, and opens and ends epochs so that the answers to calls made together
- * are of one moment.
+ * are of one point in time.
  */
 #include "redirect.h"
 
@@ -48,17 +48,17 @@ static void sleep_ns(int64_t ns)
 static struct vl_error *call_handler(struct vl_trap *t, vl_handler handler)
 {
 	struct vl_redirect *r = t->r;
-	struct vl_error *err, *unsettled;
+	struct vl_error *err, *unvalidated;
 
 	err = handler(t);
 	if (!err)
-		vl_settled(r);
-	unsettled = r->unsettled;
-	r->unsettled = NULL;
-	if (!unsettled)
+		vl_validated(r);
+	unvalidated = r->unvalidated;
+	r->unvalidated = NULL;
+	if (!unvalidated)
 		return err;
 	vl_error_destroy(err);
-	return unsettled;
+	return unvalidated;
 }
 
 static bool is_transient(const struct vl_error *err)
@@ -80,7 +80,7 @@ static bool is_certain(const struct vl_error *err)
 static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 {
 	int tries = r->o->tries > 0 ? r->o->tries : TRIES, missed = 0;
-	size_t settled = 0;
+	size_t validated = 0;
 	struct vl_error *err;
 
 	for (int i = 0;; i++) {
@@ -101,9 +101,9 @@ static struct vl_error *handle(struct vl_redirect *r, struct vl_trap *t)
 			t->ret = -EINTR;
 			return NULL;
 		}
-		/* A part of the listing is settled: the rest has its own tries. */
-		if (t->listing.settled > settled) {
-			settled = t->listing.settled;
+		/* A part of the listing is validated: the rest has its own tries. */
+		if (t->listing.validated > validated) {
+			validated = t->listing.validated;
 			i = missed = 0;
 		}
 		/* The guest changed meanwhile. After some such tries the epoch holds it. */

@@ -34,7 +34,7 @@ int vl_mem_read(struct vl_trap *t, uint64_t addr, void *buf, size_t len)
 /* Write @len bytes to @addr of the program. */
 int vl_mem_write(struct vl_trap *t, uint64_t addr, const void *buf, size_t len)
 {
-	if (!vl_settled(t->r))
+	if (!vl_validated(t->r))
 		return -EAGAIN;
 	/* Since the trap the task may have died, and another task may have its tid. */
 	if (len && !vl_trap_valid(t))

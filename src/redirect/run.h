@@ -110,9 +110,9 @@ struct vl_redirect {
 	size_t nr_files, used_files; /* places in them */
 	size_t next_file;	     /* the place after the newest */
 	unsigned int next_whole, next_stream;
-	bool no_epoch;		    /* the last one could not be opened */
-	struct vl_error *unsettled; /* why answers may not be handed on, or NULL */
-	pid_t uptime_tid;	    /* the task that last read a clock, if CLOCK_BOOTTIME; or 0 */
+	bool no_epoch;		      /* the last one could not be opened */
+	struct vl_error *unvalidated; /* why answers may not be handed on, or NULL */
+	pid_t uptime_tid;	      /* the task that last read a clock, if CLOCK_BOOTTIME; or 0 */
 	uint64_t uptime_epoch;
 	unsigned closings; /* how often the guest's descriptors were closed inside an epoch */
 	struct {

@@ -122,7 +122,7 @@ static struct vl_error *read_piece(struct vl_trap *t, struct vl_file *f, uint64_
 	t->ret = n > 0 ? vl_mem_write(t, addr, r->chunk, n) : 0;
 	if (t->ret)
 		return NULL;
-	if (!vl_settled(t->r))
+	if (!vl_validated(t->r))
 		return NULL;
 	t->ret = n;
 	if (number >= 0)
@@ -252,7 +252,7 @@ static struct vl_error *list_again(struct vl_trap *t, struct vl_file *f)
 		err = vl_list_whole(t, &fd, f->path, &new, &len, &end);
 	if (!err && fd >= 0)
 		err = VL_GUEST(t->r, "close", &n, VL_ARG_INT(fd));
-	if (err || !vl_settled(t->r)) {
+	if (err || !vl_validated(t->r)) {
 		free(new);
 		return err;
 	}
@@ -330,7 +330,7 @@ static struct vl_error *seek_stream(struct vl_trap *t, struct vl_file *f)
 	err = VL_GUEST(t->r, "lseek", &ret, VL_ARG_INT(fd), VL_ARG_INT(t->args[1]),
 		       VL_ARG_INT(t->args[2]));
 	t->ret = ret;
-	if (!err && ret >= 0 && vl_settled(t->r)) {
+	if (!err && ret >= 0 && vl_validated(t->r)) {
 		f->off = ret;
 		f->whence = is_records(f) ? (int)t->args[2] : SEEK_SET;
 	}

@@ -146,11 +146,11 @@ struct vl_error *vl_guest_open_read(struct vl_redirect *r, const char *path, int
 	return vl_sys_open_read(r->sys, path, flags, reads, buf, len, fd_ret, n_ret);
 }
 
-bool vl_settled(struct vl_redirect *r)
+bool vl_validated(struct vl_redirect *r)
 {
-	if (!r->unsettled && r->sys->open && r->sys->ops->settle)
-		r->unsettled = r->sys->ops->settle(r->sys);
-	return !r->unsettled;
+	if (!r->unvalidated && r->sys->open && r->sys->ops->validate)
+		r->unvalidated = r->sys->ops->validate(r->sys);
+	return !r->unvalidated;
 }
 
 /* Is the trapping task still waiting for this answer? */

@@ -18,8 +18,8 @@
 struct vl_listing {
 	char *data; /* struct vl_dirent64s; malloc'ed */
 	size_t len, max;
-	size_t settled; /* this many bytes stay when the call is retried */
-	int64_t behind; /* the position in the directory after those */
+	size_t validated; /* this many bytes stay when the call is retried */
+	int64_t behind;	  /* the position in the directory after those */
 	struct vl_listed seen;
 	unsigned pieces;
 	bool large; /* it is listed in pieces, also when the call is retried */
@@ -67,7 +67,7 @@ void vl_epoch_end(struct vl_redirect *r);
  * a record of ours, gets any part of them. False: the trap is handled again, whatever its
  * handler answers.
  */
-bool vl_settled(struct vl_redirect *r);
+bool vl_validated(struct vl_redirect *r);
 /* Is the trapping task still waiting for this answer? */
 bool vl_trap_valid(struct vl_trap *t);
 /* Send the answer now. A second call does nothing. */
@@ -75,7 +75,7 @@ void vl_answer(struct vl_trap *t);
 
 /* The program's memory. */
 
-/* All return 0, -EFAULT, -ENAMETOOLONG, -ESRCH (the task is gone) or -EAGAIN (vl_settled()). */
+/* All return 0, -EFAULT, -ENAMETOOLONG, -ESRCH (the task is gone) or -EAGAIN (vl_validated()). */
 int vl_mem_read(struct vl_trap *t, uint64_t addr, void *buf, size_t len);
 int vl_mem_write(struct vl_trap *t, uint64_t addr, const void *buf, size_t len);
 int vl_mem_string(struct vl_trap *t, uint64_t addr, char *buf, size_t size);

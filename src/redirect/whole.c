@@ -165,14 +165,14 @@ static struct vl_error *open_dir(struct vl_redirect *r, const char *path, int64_
 			VL_ARG_INT(O_RDONLY | O_DIRECTORY | O_NONBLOCK), VL_ARG_INT(0));
 }
 
-/* Move descriptor *@fd to the end of the settled part of the listing. */
+/* Move descriptor *@fd to the end of the validated part of the listing. */
 static struct vl_error *seek_dir(struct vl_trap *t, int64_t *fd)
 {
 	const struct vl_listing *l = &t->listing;
 	struct vl_error *err;
 	int64_t at;
 
-	if (*fd < 0 || !l->settled)
+	if (*fd < 0 || !l->validated)
 		return NULL;
 	err = VL_GUEST(t->r, "lseek", &at, VL_ARG_INT(*fd), VL_ARG_INT(l->behind),
 		       VL_ARG_INT(SEEK_SET));
@@ -196,10 +196,10 @@ static struct vl_error *list_piece(struct vl_trap *t, int64_t fd, const char *pa
 		return err;
 	*next = vl_listed_add(&l->seen, l->data + l->len, (size_t)*n);
 	if (*next == -ELOOP) {
-		/* If it was read from pages of different moments, the call is retried. */
-		if (!vl_settled(t->r))
+		/* If it was read from pages of different points in time, the call is retried. */
+		if (!vl_validated(t->r))
 			return vl_error_new(VL_ERR_BLOCKED, "%s changed while it was listed", path);
-		l->settled = 0; /* all of it is in doubt */
+		l->validated = 0; /* all of it is in doubt */
 		return vl_error_hint(vl_error_new(VL_ERR_CRASHED,
 						  "the guest's list of %s leads back to itself",
 						  path),
@@ -227,7 +227,7 @@ struct vl_error *vl_list_whole(struct vl_trap *t, int64_t *fd, const char *path,
 
 	*data = NULL;
 	*len = 0;
-	l->len = l->settled;
+	l->len = l->validated;
 	l->seen = (struct vl_listed){ 0 };
 	while (!error && *fd >= 0) {
 		error = list_piece(t, *fd, path, &n, &next);
@@ -237,9 +237,9 @@ struct vl_error *vl_list_whole(struct vl_trap *t, int64_t *fd, const char *path,
 			break;
 		if (n + ENTRY_MAX <= PIECE)
 			continue;
-		if (!vl_settled(t->r))
+		if (!vl_validated(t->r))
 			return vl_error_new(VL_ERR_BLOCKED, "%s changed while it was listed", path);
-		l->settled = l->len;
+		l->validated = l->len;
 		l->behind = next;
 		if (!t->r->sys->brief)
 			continue;

@@ -220,7 +220,7 @@ struct vl_error *vl_memory_next(struct vl_memory *m, size_t i, uint64_t off, str
 	return NULL;
 }
 
-/* Read by the file, if there is one: a mapping would fault for each page of a single look. */
+/* Read by the file, if there is one: a mapping would fault for each page of a single pass. */
 static struct vl_error *read_all(struct vl_memory *m, const struct vl_ram *r, uint64_t off,
 				 unsigned char *buf, size_t len)
 {

@@ -9,9 +9,9 @@
  *			copied if they have changed, as many as the pause allows
  *	compare		pages that were not looked at in the pause, and differ, are counted
  *
- * A page that was not looked at in the pause, and is the same in both looks, had this content in
+ * A page that was not looked at in the pause, and is the same in both passes, had this content in
  * the pause. So all pages but those that are counted are of the moment of the pause. A stream
- * cannot be corrected: there the first look copies nothing, and the last one writes all; of it, all
+ * cannot be corrected: there the first pass copies nothing, and the last one writes all; of it, all
  * pages are counted that change after the pause and before they are written.
  */
 #include "save.h"
@@ -354,7 +354,10 @@ static struct vl_error *check_room(struct save *s)
 			     "--zstd makes it smaller; another file system may have more room");
 }
 
-/* Registers that were taken before a copy of a guest that stood still are of one moment with it. */
+/*
+ * Registers that were taken before a copy of a guest that stood still are of one point in time with
+ * it.
+ */
 static void look_if_stood(struct save *s)
 {
 	s->r->stood = s->stands && !s->r->changed && vl_target_is_suspended(s->t);

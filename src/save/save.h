@@ -19,7 +19,7 @@ enum vl_save_pause {
 	 */
 	VL_SAVE_SHORT,
 	VL_SAVE_NONE,  /* copy it while it runs */
-	VL_SAVE_WHOLE, /* hold it until all of it is copied: all is of one moment */
+	VL_SAVE_WHOLE, /* hold it until all of it is copied: all is of one point in time */
 };
 
 struct vl_save_options {

@@ -58,8 +58,8 @@ static struct vl_error *read_once(struct vl_sys *sys, const char *path, uint64_t
 		else
 			ret->len += (size_t)n <= want ? (size_t)n : want;
 	}
-	if (!err && sys->ops->settle)
-		err = sys->ops->settle(sys);
+	if (!err && sys->ops->validate)
+		err = sys->ops->validate(sys);
 	sys->ops->end(sys);
 	return err;
 }

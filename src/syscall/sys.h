@@ -74,11 +74,11 @@ struct vl_sys_ops {
 				      enum vl_reads reads, void *buf, size_t len, int64_t *fd_ret,
 				      int64_t *n_ret);
 	/*
-	 * Call this before results are handed on: are they of one moment, as far as that is
+	 * Call this before results are handed on: are they of one point in time, as far as that is
 	 * possible? VL_ERR_BLOCKED: no; ask again in a new epoch; `missed` is set. NULL: results
 	 * always are.
 	 */
-	struct vl_error *(*settle)(struct vl_sys *sys);
+	struct vl_error *(*validate)(struct vl_sys *sys);
 	/*
 	 * For a pointer inside a structure (struct iovec, struct msghdr): put @len bytes where
 	 * the kernel can read them and return their user address; 0 if there is no space. Valid
@@ -116,7 +116,7 @@ struct vl_sys {
 	int ready;	/* an epoch begins at once and pauses nothing: it may begin early */
 	int alone;	/* an epoch begins with no help but memory */
 	int brief;	/* the epoch should end now */
-	int steady;	/* all answers of the epoch are of one moment: settle is not needed */
+	int steady;	/* the epoch is of one point in time: validate is not needed */
 	int missed;	/* the last call failed because the guest changed: retry it */
 	struct vl_identity self; /* valid inside an epoch */
 	/* All open files above 2 are the caller's: close_range() may close them all. */

@@ -17,12 +17,12 @@
 
 /*
  * On a running guest an item can come or go at any moment, so a difference counts only if it is
- * in each of several looks.
+ * in each of several passes.
  */
 #define LOOKS 3
 #define LOOK_NS 20000000L
 /*
- * Tries of one look, if the kernel cannot answer at that moment. They suffice for a guest that
+ * Tries of one pass, if the kernel cannot answer at that moment. They suffice for a guest that
  * never rests: after some tries an answer is taken as it comes (guest/epoch.c). A dump stays
  * the same, but its call may have timed out on a busy host.
  */
@@ -133,7 +133,7 @@ struct vl_error *vl_diff_ask(struct vl_sys *sys, const char *path, const char *c
 	return NULL;
 }
 
-/* ---- looks ---- */
+/* ---- passes ---- */
 
 static bool is_momentary(const struct vl_error *err)
 {
@@ -148,7 +148,7 @@ static struct vl_error *read_once(struct vl_sys *sys, const char *path, char **r
 	if (err)
 		return err;
 	err = vl_diff_ask(sys, path, "read", ret, len_ret);
-	late = sys->ops->settle ? sys->ops->settle(sys) : NULL;
+	late = sys->ops->validate ? sys->ops->validate(sys) : NULL;
 	sys->ops->end(sys);
 	if (!err) {
 		more = realloc(*ret, *len_ret + 1);
@@ -218,11 +218,11 @@ static struct vl_error *go_ways(struct vl_comparison *k, struct vl_diff_items *i
 		}
 		if (why && is_momentary(why) && !final) {
 			/*
-			 * Settle now: if pages have changed, the next try gets all of them as of
-			 * one moment.
+			 * Validate now: if pages have changed, the next try gets all of them as of
+			 * one point in time.
 			 */
-			if (open && k->sys->ops->settle)
-				vl_error_destroy(k->sys->ops->settle(k->sys));
+			if (open && k->sys->ops->validate)
+				vl_error_destroy(k->sys->ops->validate(k->sys));
 			k->sys->ops->end(k->sys);
 			return why;
 		}
@@ -230,7 +230,7 @@ static struct vl_error *go_ways(struct vl_comparison *k, struct vl_diff_items *i
 		k->why[i] = why;
 	}
 	vl_error_destroy(err);
-	err = open && k->sys->ops->settle ? k->sys->ops->settle(k->sys) : NULL;
+	err = open && k->sys->ops->validate ? k->sys->ops->validate(k->sys) : NULL;
 	k->sys->ops->end(k->sys);
 	return err;
 }
@@ -325,7 +325,7 @@ static bool any_differs(const struct vl_diff_items *l)
 }
 
 /*
- * An item is hidden from the ways that have shown it in no look so far. So it cannot pass as one
+ * An item is hidden from the ways that have shown it in no pass so far. So it cannot pass as one
  * that comes or goes by changing the ways that show it.
  */
 static void confirm(struct vl_diff_items *now, const struct vl_diff_items *before)

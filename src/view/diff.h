@@ -16,7 +16,7 @@ struct vl_diff_item {
 	char name[VL_MODULE_NAME];
 	uint64_t address; /* of its struct; 0: not known */
 	unsigned shown;	  /* bit i: by way i */
-	unsigned hidden;  /* bit i: way i shows all items, but not this one, in any look so far */
+	unsigned hidden;  /* bit i: way i shows all items, but not this one, in any pass so far */
 	bool passing;	  /* coming or going: no difference counts */
 	bool split;	  /* two ways give different addresses for it */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The control groups of tasks, by the css_set of a task; each is read once in a look. */
+/* The control groups of tasks, by the css_set of a task; each is read once in a pass. */
 #ifndef VLENS_GROUPS_H
 #define VLENS_GROUPS_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What is in a guest as typed structures: its processes, sockets, modules, open files, memory and
- * containers. vl_guest_items() (vlens.h) reads all of one kind in one look; the functions
+ * containers. vl_guest_items() (vlens.h) reads all of one kind in one pass; the functions
  * below return them one by one. They are the rows of the views of scan.h, with the same values.
  *
  * Growth. A later library has longer structures: members are added at the end, and none is

@@ -205,7 +205,7 @@ static void see_deadline_node(void *ctx, uint64_t node)
 static void walk_tree(struct queues *q, uint64_t root, void (*see)(void *ctx, uint64_t node))
 {
 	/*
-	 * The tree of a running guest changes. A later look finds the tasks that this one misses.
+	 * The tree of a running guest changes. A later pass finds the tasks that this one misses.
 	 */
 	vl_tree_each(q->g, word(q->g, root), QUEUE_MAX, see, q);
 }

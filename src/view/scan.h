@@ -34,7 +34,7 @@ struct vl_raw_guest {
 	struct vl_error *why;	  /* this is why */
 	struct vl_reader *reader; /* NULL likewise */
 	struct vl_space space;	  /* the kernel's own */
-	/* In a comparison with a trusted kernel: the port to the guest's own code; else NULL. */
+	/* In a comparison with a trusted kernel: asks the guest's own code; else NULL. */
 	struct vl_sys *own;
 };
 
@@ -91,9 +91,9 @@ extern const struct vl_scan vl_scan_containers;
 
 /*
  * The same list by several ways, side by side. An item that one way shows and another lacks is
- * marked, if that holds over several looks. @sys is the port of the same guest
- * (vl_guest_sys()): its kernel's own answer is one of the ways. All ways are in one epoch, so
- * of one moment.
+ * marked, if that holds over several passes. @sys asks the kernel of the same guest
+ * (vl_guest_sys()), whose own answer is one of the ways. All ways are in one epoch, so
+ * of one point in time.
  */
 struct vl_diff {
 	const char *name, *plural;

@@ -6,51 +6,51 @@
 
 #include "../base/array.h"
 
-struct look {
+struct facts {
 	const struct vl_target_info *info;
 	const struct vl_fate *fate;
 	const struct vl_error *why;
 };
 
-static bool is_stopped(const struct look *l)
+static bool is_stopped(const struct facts *l)
 {
 	return !strcmp(l->info->state, VL_TARGET_STOPPED);
 }
 
 /* Does the hypervisor report that it is paused, shut down or crashed? Then nothing runs. */
-static bool says_so(const struct look *l)
+static bool says_so(const struct facts *l)
 {
 	return l->info->state[0] && strcmp(l->info->state, "running");
 }
 
-static bool is_firmware(const struct look *l)
+static bool is_firmware(const struct facts *l)
 {
 	return l->why && l->why->code == VL_ERR_FIRMWARE;
 }
 
-static bool is_booting(const struct look *l)
+static bool is_booting(const struct facts *l)
 {
 	return l->why && l->why->code == VL_ERR_BOOTING;
 }
 
-static bool is_down(const struct look *l)
+static bool is_down(const struct facts *l)
 {
 	return l->why && l->why->code == VL_ERR_DOWN;
 }
 
-static bool captures(const struct look *l)
+static bool captures(const struct facts *l)
 {
 	return l->fate->captures;
 }
 
-static bool panicked(const struct look *l)
+static bool panicked(const struct facts *l)
 {
 	return l->fate->crashed;
 }
 
 /* The first row that holds counts. `word` NULL: the hypervisor's. */
 static const struct state {
-	bool (*holds)(const struct look *l);
+	bool (*holds)(const struct facts *l);
 	const char *word, *means;
 } states[] = {
 	{ is_stopped, NULL, "its hypervisor is stopped by a signal (SIGSTOP)" },
@@ -65,11 +65,11 @@ static const struct state {
 void vl_state_of(const struct vl_target_info *info, const struct vl_fate *fate,
 		 const struct vl_error *why, struct vl_state *ret)
 {
-	const struct look look = { info, fate, why };
+	const struct facts facts = { info, fate, why };
 	const char *word = info->state, *means = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
-		if (!states[i].holds(&look))
+		if (!states[i].holds(&facts))
 			continue;
 		word = states[i].word ? states[i].word : word;
 		means = states[i].means;

@@ -327,7 +327,7 @@ static struct vl_error *look(struct run *r)
 }
 
 /*
- * A branch out of the kernel that persists over all looks is a finding, not a transient state. An
+ * A branch out of the kernel that persists over all passes is a finding, not a transient state. An
  * int3 is a finding, too, where the kernel is not changing its text, and where the guest runs: it
  * does not stay in the middle of a change.
  */

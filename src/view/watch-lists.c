@@ -18,7 +18,7 @@
 #define MODULES_LEAST (10 * VL_NSEC_PER_MSEC)
 #define LISTENERS_LEAST (25 * VL_NSEC_PER_MSEC)
 /* The longest look at the listeners, or for their owners. Other events wait meanwhile. */
-#define LOOK_MOST (500 * VL_NSEC_PER_MSEC)
+#define PASS_MOST (500 * VL_NSEC_PER_MSEC)
 #define OWNERS_MOST (500 * VL_NSEC_PER_MSEC)
 #define WEIGHT 1
 /* The share of a walk that confirms a difference, so that short-lived entries are seen. */
@@ -213,7 +213,7 @@ static bool begin_listeners(struct vl_watcher *w)
 	return false;
 }
 
-/* Walk over the listeners, or over as many as can be read in LOOK_MOST: the next look goes on. */
+/* Walk over the listeners, or over as many as can be read in PASS_MOST: the next pass goes on. */
 static void walk_listeners(struct vl_watcher *w)
 {
 	struct vl_watch_items *l = &w->listeners;
@@ -221,7 +221,7 @@ static void walk_listeners(struct vl_watcher *w)
 
 	if (!l->found && !begin_listeners(w))
 		return;
-	until = vl_now_ns() + LOOK_MOST;
+	until = vl_now_ns() + PASS_MOST;
 	while (l->done < l->nr_found) {
 		see_listener(w, l->found[l->done++]);
 		if (vl_now_ns() >= until)

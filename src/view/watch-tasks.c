@@ -362,7 +362,7 @@ static bool see_all(struct vl_watcher *w)
 	return st == VL_READ_OK;
 }
 
-/* ---- looks ---- */
+/* ---- passes ---- */
 
 struct counts {
 	uint64_t forks, prev;

@@ -17,7 +17,7 @@
  */
 #define PATIENCE (40 * VL_NSEC_PER_MSEC)
 #define ENOUGH 1024 /* … or until there are so many events */
-/* A sleep is not longer than this, whatever the last look has cost. */
+/* A sleep is not longer than this, whatever the last pass has cost. */
 #define LONGEST (50 * VL_NSEC_PER_MSEC)
 #define CREDIT (20 * VL_NSEC_PER_MSEC)
 

@@ -30,7 +30,7 @@ struct vl_watch_item {
 struct vl_watch_items {
 	struct vl_watch_item *items; /* the first ones are sorted */
 	size_t nr, nr_sorted;
-	/* A walk that goes on in the next look: addresses, and how many of them were read. */
+	/* A walk that goes on in the next pass: addresses, and how many of them were read. */
 	uint64_t *found;
 	size_t nr_found, done;
 	bool known;   /* one walk was complete: its items were there before */
@@ -72,7 +72,7 @@ struct vl_watcher {
 	struct vl_watch_event *events;
 	size_t nr_events, cap_events;
 	uint64_t first_event_ns; /* of those in `events`; CLOCK_MONOTONIC */
-	uint64_t paid_ns;	 /* when the CPU time of all looks so far is within the share */
+	uint64_t paid_ns;	 /* when the CPU time of all passes so far is within the share */
 
 	/* Processes: watch-tasks.c. */
 	struct vl_known known;

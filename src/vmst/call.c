@@ -59,9 +59,9 @@ static struct vl_error *crashed(struct vl_clone *c, const char *what, uint64_t r
 	if (vl_target_is_live(t))
 		return vl_error_hint(err, "is the guest booting? Try again");
 	if (moved)
-		return vl_error_hint(err,
-				     "the file is of several moments, see 'vlens doctor FILE'; "
-				     "raw views, as vpslist, run no code of the guest");
+		return vl_error_hint(
+			err, "the file is of several points in time, see 'vlens doctor FILE'; "
+			     "raw views, as vpslist, run no code of the guest");
 	return vl_error_hint(err, "a lock may be held in this file; raw views, as vpslist, run no "
 				  "code of the guest");
 }
@@ -452,7 +452,7 @@ static struct vl_error *call(struct vl_clone *c, uint64_t va, struct vl_regs *re
 	if (!vl_clone_write(c, sp, &c->hlt_va, 8))
 		return vl_error_new(VL_ERR_CRASHED, "the clone has no stack");
 	c->nr_calls++;
-	/* An earlier call may have failed because its memory was not of one moment. */
+	/* An earlier call may have failed because its memory was not of one point in time. */
 	c->unfit = c->endless = false;
 	return run(c, regs, 0);
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "../host/port.h"
+#include "../host/proxy.h"
 
 /*
  * Our own memory, above the guest's RAM: offsets in one region of 4 MiB.
@@ -197,7 +197,7 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 			       struct vl_clone **ret)
 {
 	const struct vl_attach *attach = start->attach;
-	const struct vl_target_port *port = vl_target_port(attach->target);
+	const struct vl_target_proxy *proxy = vl_target_proxy(attach->target);
 	uint64_t gdt = vl_symbol(attach->kernel, "gdt_page"), end;
 	const struct vl_snapshot_range *ranges;
 	struct vl_error *err;
@@ -246,7 +246,7 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 		.gdt_limit = 127, /* GDT_ENTRIES * 8 - 1 */
 		/* Calls go straight to kernel functions, without swapgs. */
 		.gs_base = gs_base(c),
-		.host = port ? &port->machine : NULL,
+		.host = proxy ? &proxy->machine : NULL,
 		.code_from = vl_symbol(attach->kernel, "_etext"),
 		/* These functions find their probe by the address behind the call. */
 		.use_return = { vl_symbol(attach->kernel, "ftrace_caller"),

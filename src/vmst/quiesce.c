@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "quiesce.h"
 
-#include "../host/port.h"
+#include "../host/proxy.h"
 
 /* The memory to read: the guest's as it is now, or a snapshot's. */
 struct source {
@@ -122,7 +122,7 @@ struct vl_error *vl_quiesce_pause(struct vl_target *t, const struct vl_quiesce *
 	uint64_t enough = vl_target_pause_left(t) / 2;
 
 	*cpu_ret = 0;
-	if (vl_target_port(t))
+	if (vl_target_proxy(t))
 		return vl_target_pause_quiesced(t, q, tries, cpu_ret);
 	for (unsigned try = 0;; try++) {
 		struct vl_error *err = vl_target_pause(t);

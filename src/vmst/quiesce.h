@@ -30,8 +30,8 @@ struct vl_error *vl_quiesce_pause(struct vl_target *t, const struct vl_quiesce *
 				  unsigned *cpu_ret);
 
 /*
- * Was the guest quiesced in @v, a snapshot of one moment? Fills the pages of @v that it reads.
- * *@cpu_ret: as above.
+ * Was the guest quiesced in @v, a snapshot of one point in time? Fills the pages of @v that it
+ * reads. *@cpu_ret: as above.
  */
 bool vl_quiesce_is_good(struct vl_snapshot *v, const struct vl_quiesce *q, unsigned *cpu_ret);
 

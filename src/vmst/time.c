@@ -4,12 +4,12 @@
  * answer one value, the guest's present.
  *
  * Memory does not show the present exactly: the timekeeper knows the last tick, and an idle guest
- * stops its tick. But the present has bounds. The lower one is the latest moment of which the guest
- * left a trace: the timekeeper's last update, and when each CPU last went idle. The upper one is
- * the next event for which a CPU has programmed its timer, as it has not come yet. A live guest's
- * clock also runs at the rate of ours, so the bounds of every look, taken relative to the host's
- * clock, hold for the later ones: they are kept, and each look narrows them. If they contradict
- * each other the guest was stopped in between, and what was known is dropped.
+ * stops its tick. But the present has bounds. The lower one is the latest point in time of which
+ * the guest left a trace: the timekeeper's last update, and when each CPU last went idle. The upper
+ * one is the next event for which a CPU has programmed its timer, as it has not come yet. A live
+ * guest's clock also runs at the rate of ours, so the bounds of every pass, taken relative to the
+ * host's clock, hold for the later ones: they are kept, and each pass narrows them. If they
+ * contradict each other the guest was stopped in between, and what was known is dropped.
  */
 #include <string.h>
 
@@ -176,7 +176,7 @@ static void patch_clocks(struct vl_clone *c, uint64_t read_fn)
 	c->clock_fn = read_fn;
 }
 
-/* Narrow the bounds by those of earlier looks at this live guest, and keep the result. */
+/* Narrow the bounds by those of earlier passes over this live guest, and keep the result. */
 static void use_anchor(struct clocks *ck, struct vl_attach *attach)
 {
 	int64_t host = attach->paused_host_ns ? attach->paused_host_ns : (int64_t)vl_now_ns();
@@ -232,7 +232,7 @@ void vl_clone_set_time(struct vl_clone *c, struct vl_attach *attach)
 		c->ops->set_tsc(c->executor, c->tsc);
 	vl_clone_write(c, c->clocks_va + CLOCK_CYCLES, &ck.cycles, 8);
 	vl_clone_write(c, c->clocks_va + CLOCK_SCHED, &ck.sched, 8);
-	/* A guest can change its clocksource between two looks. */
+	/* A guest can change its clocksource between two passes. */
 	if (ck.read_fn != c->clock_fn)
 		patch_clocks(c, ck.read_fn);
 }

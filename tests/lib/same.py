@@ -350,7 +350,7 @@ RULES = {
                            **dict.fromkeys(("minflt/s", "majflt/s", "cswch/s", "nvcswch/s"), "10%+0")}),
     "top": {"head": r" +PID USER", "key": ("PID",), "free": True, "own": True, "state": ("S",),
             "unordered": True, "check": top_adds_up,
-            # Its first screen compares two moments that are milliseconds apart.
+            # Its first screen compares two points in time that are milliseconds apart.
             "moves": {"%CPU": "any", "TIME+": 0, "%MEM": 0.1},
             "lines": [(r"^Tasks:", 2), (r"^top - ", 0),
                       (r"^%Cpu", "any"),

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Usage: sweep.py DUMP SEED
 
-Status 0: the pages of sweep.c in the dump are of one moment.
+Status 0: the pages of sweep.c in the dump are of one point in time.
 """
 import mmap
 import struct
@@ -23,4 +23,4 @@ if sorted(numbers) != list(range(PAGES)):
     sys.exit(f"{len(numbers)} pages")
 found = [numbers[i] for i in range(PAGES)]
 if found != sorted(found, reverse=True) or found[0] - found[-1] > 1:
-    sys.exit(f"several moments: {sorted(set(found))}")
+    sys.exit(f"several points in time: {sorted(set(found))}")

@@ -82,7 +82,7 @@ same_programs() {
 	done
 	run --separate-stderr vps --engine=vmst/kvm "${long[@]}" --stats "$(guest "$G")" -ef
 	assert_status 0
-	[[ $(($(stat_of "at one moment" "$stderr") + $(stat_of validated "$stderr"))) -gt 50 ]]
+	[[ $(($(stat_of "at one time" "$stderr") + $(stat_of validated "$stderr"))) -gt 50 ]]
 	calls=$(stat_of "kernel calls" "$stderr")
 	exits=$(stat_of "kvm exits" "$stderr")
 	echo "# $G: $exits exits in $calls calls" >&3

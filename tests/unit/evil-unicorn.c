@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 #include "../../src/guest/internal.h"
-#include "../../src/guest/port-wire.h"
+#include "../../src/guest/proxy-wire.h"
 #include "base/array.h"
 
 #ifndef EVIL_READER

@@ -148,7 +148,7 @@ static uint64_t vcpu_stat(const struct probe *p, const char *name)
 
 /*
  * Exits that were not made by an interrupt of the host's, whosever it was. KVM counts an
- * exit and what it was for at two moments, between which that interrupt is served: what
+ * exit and what it was for at two points in time, between which that interrupt is served: what
  * has not changed for a while is complete. A KVM that emulates exits all the time.
  */
 static uint64_t vcpu_exits(const struct probe *p)

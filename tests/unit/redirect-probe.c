@@ -317,7 +317,7 @@ static void directories(void)
 	}
 }
 
-/* A second look after a sleep must see that time went on. */
+/* A second pass after a sleep must see that time went on. */
 static void refreshed(void)
 {
 	char a[64] = "", b[64] = "";

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Questions asked ahead: about one process, those that the program asked about the last one
- * (guest/ahead.h); and the same about the processes that come next (guest/flight.h).
+ * (guest/ahead.h); and the same about the processes that come next (guest/prefetch.h).
  */
 #include <string.h>
 
 #include "base/array.h"
 #include "guest/ahead.h"
-#include "guest/flight.h"
+#include "guest/prefetch.h"
 #include "syscall/answer.h"
 #include "tap.h"
 
@@ -257,19 +257,19 @@ static size_t list(char *buf, size_t at, const char *name)
 	return at + 40;
 }
 
-static void see(struct vl_flights *fl, const char *name, int64_t fd, void *buf, size_t len,
+static void see(struct vl_prefetches *fl, const char *name, int64_t fd, void *buf, size_t len,
 		int64_t ret)
 {
 	const struct vl_arg args[] = { VL_ARG_INT(fd), VL_ARG_OUT(buf, len), VL_ARG_INT(len),
 				       VL_ARG_INT(0) };
 
-	vl_flights_see(fl, name, args, strcmp(name, "openat") ? 3 : 4, ret);
+	vl_prefetches_see(fl, name, args, strcmp(name, "openat") ? 3 : 4, ret);
 }
 
 /* The program has listed /proc, with processes 1 to @nr. */
-static struct vl_flights listed(int nr)
+static struct vl_prefetches listed(int nr)
 {
-	struct vl_flights fl = { .listing = -1 };
+	struct vl_prefetches fl = { .listing = -1 };
 	_Alignas(8) char buf[8192];
 	char name[16];
 	size_t len = 0;
@@ -289,162 +289,165 @@ static struct vl_flights listed(int nr)
 	return fl;
 }
 
-static void test_flights(void)
+static void test_prefetches(void)
 {
 	struct vl_question q[] = { { .what = VL_ASKS_FILE, .len = 4096 },
 				   { .what = VL_ASKS_FILE, .len = 4096, .leaf = "/stat" } };
 	static unsigned char window[VL_WINDOW_AHEAD] __attribute__((aligned(16)));
-	struct vl_flights fl = listed(80);
-	struct vl_flight *f, *next;
+	struct vl_prefetches fl = listed(80);
+	struct vl_prefetch *f, *next;
 	size_t i = 0;
 
 	ok(fl.nr_pids == 80 && fl.pids[0] == 1 && fl.pids[79] == 80, "the order of processes");
-	vl_flights_turn(&fl, 1, "/proc/1");
-	ok(!vl_flights_plan(&fl, q, 2), "one process is no order");
-	vl_flights_turn(&fl, 1, "/proc/2");
+	vl_prefetches_turn(&fl, 1, "/proc/1");
+	ok(!vl_prefetches_plan(&fl, q, 2), "one process is no order");
+	vl_prefetches_turn(&fl, 1, "/proc/2");
 	fl.messages = 6;
-	f = vl_flights_plan(&fl, q, 2);
-	ok(f && f->from == 2 && f->nr_bases == VL_FLIGHT_BASES && f->nr_questions == 2,
+	f = vl_prefetches_plan(&fl, q, 2);
+	ok(f && f->from == 2 && f->nr_bases == VL_PREFETCH_BASES && f->nr_questions == 2,
 	   "the next processes are asked ahead");
-	vl_flight_write(&fl, f, window);
+	vl_prefetch_write(&fl, f, window);
 	ok(!strcmp(((struct vl_asked *)window)->bases[1], "/proc/4") &&
 		   !strcmp(((struct vl_asked *)window)->questions[1].leaf, "/stat"),
 	   "the worker's window has them");
-	ok(!vl_flights_find(&fl, &q[1], &i), "no answer for a process before them");
-	vl_flights_turn(&fl, 1, "/proc/3");
-	ok(!vl_flights_plan(&fl, q, 2), "processes that take many messages are not asked ahead");
-	vl_flights_turn(&fl, 1, "/proc/4");
-	ok(vl_flights_find(&fl, &q[1], &i) == f && i == 3, "an answer for a process of the flight");
+	ok(!vl_prefetches_find(&fl, &q[1], &i), "no answer for a process before them");
+	vl_prefetches_turn(&fl, 1, "/proc/3");
+	ok(!vl_prefetches_plan(&fl, q, 2), "processes that take many messages are not asked ahead");
+	vl_prefetches_turn(&fl, 1, "/proc/4");
+	ok(vl_prefetches_find(&fl, &q[1], &i) == f && i == 3,
+	   "an answer for a process of the prefetch");
 	f->taken[3] = true;
-	ok(!vl_flights_find(&fl, &q[1], &i), "it is taken once");
-	f->landed = 2;
-	ok(!vl_flights_find(&fl, &q[0], &i), "no answer that has not landed");
-	next = vl_flights_plan(&fl, q, 2);
-	ok(next && next != f && next->from == 2 + VL_FLIGHT_BASES, "the flight behind it");
-	ok(!vl_flights_plan(&fl, q, 2), "two flights at most");
-	for (int pid = 5; pid <= 2 + VL_FLIGHT_BASES + 1; pid++) {
+	ok(!vl_prefetches_find(&fl, &q[1], &i), "it is taken once");
+	f->nr_answers = 2;
+	ok(!vl_prefetches_find(&fl, &q[0], &i), "no answer that the worker has not given");
+	next = vl_prefetches_plan(&fl, q, 2);
+	ok(next && next != f && next->from == 2 + VL_PREFETCH_BASES, "the prefetch behind it");
+	ok(!vl_prefetches_plan(&fl, q, 2), "two prefetches at most");
+	for (int pid = 5; pid <= 2 + VL_PREFETCH_BASES + 1; pid++) {
 		char base[VL_BASE_MAX];
 
 		snprintf(base, sizeof(base), "/proc/%d", pid);
-		vl_flights_turn(&fl, 1, base);
+		vl_prefetches_turn(&fl, 1, base);
 	}
-	ok(!f->used && next->used, "a flight that the program has passed ends");
-	vl_flights_turn(&fl, 1, "/proc/2");
-	ok(!next->used, "a flight that the program has turned back from ends");
-	vl_flights_turn(&fl, 1, "/proc/02");
+	ok(!f->used && next->used, "a prefetch that the program has passed ends");
+	vl_prefetches_turn(&fl, 1, "/proc/2");
+	ok(!next->used, "a prefetch that the program has turned back from ends");
+	vl_prefetches_turn(&fl, 1, "/proc/02");
 	ok(!fl.known, "a number with a zero before it is no process");
-	vl_flights_turn(&fl, 1, "/proc/4294967298");
+	vl_prefetches_turn(&fl, 1, "/proc/4294967298");
 	ok(!fl.known, "nor is one that is larger by 2 to the 32nd");
-	vl_flights_turn(&fl, 1, "/proc/2");
-	vl_flights_turn(&fl, 1, "/proc/3");
-	f = vl_flights_plan(&fl, q, 2);
-	vl_flights_turn(&fl, 2, "/proc/4");
-	ok(f && !f->used, "a flight of the last epoch ends");
-	vl_flights_turn(&fl, 2, "/proc/79");
-	vl_flights_turn(&fl, 2, "/proc/80");
-	ok(!vl_flights_plan(&fl, q, 2), "no flight behind the last process");
+	vl_prefetches_turn(&fl, 1, "/proc/2");
+	vl_prefetches_turn(&fl, 1, "/proc/3");
+	f = vl_prefetches_plan(&fl, q, 2);
+	vl_prefetches_turn(&fl, 2, "/proc/4");
+	ok(f && !f->used, "a prefetch of the last epoch ends");
+	vl_prefetches_turn(&fl, 2, "/proc/79");
+	vl_prefetches_turn(&fl, 2, "/proc/80");
+	ok(!vl_prefetches_plan(&fl, q, 2), "no prefetch behind the last process");
 	q[1].len = VL_WINDOW_AHEAD / 2;
-	vl_flights_turn(&fl, 2, "/proc/10");
-	vl_flights_turn(&fl, 2, "/proc/11");
-	f = vl_flights_plan(&fl, q, 2);
+	vl_prefetches_turn(&fl, 2, "/proc/10");
+	vl_prefetches_turn(&fl, 2, "/proc/11");
+	f = vl_prefetches_plan(&fl, q, 2);
 	ok(f && f->nr_questions == 1, "only the questions for which there is room");
-	vl_flights_deinit(&fl);
+	vl_prefetches_deinit(&fl);
 }
 
-/* Another question has cut a flight short. */
-static void test_cut_flights(void)
+/* Another question has cut a prefetch short. */
+static void test_cut_prefetches(void)
 {
 	struct vl_question q[] = { { .what = VL_ASKS_FILE, .len = 4096 },
 				   { .what = VL_ASKS_FILE, .len = 4096, .leaf = "/stat" } };
-	struct vl_flights fl = listed(80);
-	struct vl_flight *f, *next;
+	struct vl_prefetches fl = listed(80);
+	struct vl_prefetch *f, *next;
 	size_t i;
 
-	vl_flights_turn(&fl, 1, "/proc/1");
-	vl_flights_turn(&fl, 1, "/proc/2");
-	f = vl_flights_plan(&fl, q, 2);
-	if (!ok(f, "a flight"))
+	vl_prefetches_turn(&fl, 1, "/proc/1");
+	vl_prefetches_turn(&fl, 1, "/proc/2");
+	f = vl_prefetches_plan(&fl, q, 2);
+	if (!ok(f, "a prefetch"))
 		return;
-	vl_flight_landed(f, 2 * VL_FLIGHT_BASES);
-	ok(f->nr_bases == VL_FLIGHT_BASES && f->landed == 2 * VL_FLIGHT_BASES,
-	   "all of it has landed");
-	vl_flight_landed(f, 5);
-	next = vl_flights_plan(&fl, q, 2);
+	vl_prefetch_end(f, 2 * VL_PREFETCH_BASES);
+	ok(f->nr_bases == VL_PREFETCH_BASES && f->nr_answers == 2 * VL_PREFETCH_BASES,
+	   "all of it is answered");
+	vl_prefetch_end(f, 5);
+	next = vl_prefetches_plan(&fl, q, 2);
 	ok(next && next->from == f->from + 2, "the next one begins where it was cut");
-	vl_flights_turn(&fl, 1, "/proc/3");
-	ok(vl_flights_find(&fl, &q[1], &i) == f && i == 1, "an answer of a process that has all");
-	vl_flights_turn(&fl, 1, "/proc/4");
-	vl_flights_turn(&fl, 1, "/proc/5");
-	ok(vl_flights_find(&fl, &q[0], &i) == next && i == 0, "the one without all is in the next");
-	vl_flight_landed(next, 1);
-	ok(!vl_flights_find(&fl, &q[0], &i), "no answer if no process has all");
-	vl_flights_deinit(&fl);
+	vl_prefetches_turn(&fl, 1, "/proc/3");
+	ok(vl_prefetches_find(&fl, &q[1], &i) == f && i == 1,
+	   "an answer of a process that has all");
+	vl_prefetches_turn(&fl, 1, "/proc/4");
+	vl_prefetches_turn(&fl, 1, "/proc/5");
+	ok(vl_prefetches_find(&fl, &q[0], &i) == next && i == 0,
+	   "the one without all is in the next");
+	vl_prefetch_end(next, 1);
+	ok(!vl_prefetches_find(&fl, &q[0], &i), "no answer if no process has all");
+	vl_prefetches_deinit(&fl);
 }
 
-/* Flights of an epoch of questions, whose answers are validated together. */
-static void test_validated_flights(void)
+/* Prefetches of an epoch of questions, whose answers are validated together. */
+static void test_validated_prefetches(void)
 {
 	struct vl_question q = { .what = VL_ASKS_FILE, .len = 4096 };
-	struct vl_flights fl = listed(80);
-	struct vl_flight *f;
+	struct vl_prefetches fl = listed(80);
+	struct vl_prefetch *f;
 	size_t i;
 
-	vl_flights_turn(&fl, 1, "/proc/2");
-	vl_flights_turn(&fl, 1, "/proc/3");
-	f = vl_flights_plan(&fl, &q, 1);
-	f->settles = true;
-	vl_flights_carry(&fl, 2);
-	vl_flights_carry(&fl, 3);
-	vl_flights_turn(&fl, 3, "/proc/4");
-	ok(vl_flights_find(&fl, &q, &i) == f && !i, "they outlast the end of the epoch");
-	vl_flights_turn(&fl, 4, "/proc/5");
-	ok(!vl_flights_find(&fl, &q, &i), "but not each end");
-	vl_flights_turn(&fl, 4, "/proc/6");
-	f = vl_flights_plan(&fl, &q, 1);
-	f->settles = false;
-	vl_flights_carry(&fl, 5);
+	vl_prefetches_turn(&fl, 1, "/proc/2");
+	vl_prefetches_turn(&fl, 1, "/proc/3");
+	f = vl_prefetches_plan(&fl, &q, 1);
+	f->validates = true;
+	vl_prefetches_carry(&fl, 2);
+	vl_prefetches_carry(&fl, 3);
+	vl_prefetches_turn(&fl, 3, "/proc/4");
+	ok(vl_prefetches_find(&fl, &q, &i) == f && !i, "they outlast the end of the epoch");
+	vl_prefetches_turn(&fl, 4, "/proc/5");
+	ok(!vl_prefetches_find(&fl, &q, &i), "but not each end");
+	vl_prefetches_turn(&fl, 4, "/proc/6");
+	f = vl_prefetches_plan(&fl, &q, 1);
+	f->validates = false;
+	vl_prefetches_carry(&fl, 5);
 	ok(!f->used, "answers of a copy do not outlast it");
 
-	vl_flights_turn(&fl, 5, "/proc/7");
-	for (size_t bases = VL_FLIGHT_BASES / 2; bases >= VL_FLIGHT_LEAST; bases /= 2) {
-		vl_flights_drop(&fl);
-		vl_flights_judge(&fl, false);
-		f = vl_flights_plan(&fl, &q, 1);
+	vl_prefetches_turn(&fl, 5, "/proc/7");
+	for (size_t bases = VL_PREFETCH_BASES / 2; bases >= VL_PREFETCH_LEAST; bases /= 2) {
+		vl_prefetches_drop(&fl);
+		vl_prefetches_judge(&fl, false);
+		f = vl_prefetches_plan(&fl, &q, 1);
 		ok(f && f->nr_bases == bases,
-		   "%zu processes after a flight that could not be validated", bases);
+		   "%zu processes after a prefetch that could not be validated", bases);
 	}
-	vl_flights_drop(&fl);
-	vl_flights_judge(&fl, false);
-	f = vl_flights_plan(&fl, &q, 1);
-	ok(f && f->nr_bases == VL_FLIGHT_LEAST, "never fewer");
-	vl_flights_drop(&fl);
-	vl_flights_judge(&fl, false);
-	ok(!vl_flights_plan(&fl, &q, 1), "none at once after two of these");
-	vl_flights_turn(&fl, 5, "/proc/8");
-	ok(vl_flights_plan(&fl, &q, 1), "but after a process");
-	vl_flights_drop(&fl);
-	vl_flights_judge(&fl, false);
-	vl_flights_turn(&fl, 5, "/proc/9");
-	ok(!vl_flights_plan(&fl, &q, 1), "after three it waits longer");
-	vl_flights_judge(&fl, true);
-	f = vl_flights_plan(&fl, &q, 1);
-	ok(f && f->nr_bases == 2 * VL_FLIGHT_LEAST, "until one is validated");
-	ok(!f->closed, "the files of a new flight are open");
-	vl_flights_close(&fl);
-	ok(f->used && f->closed, "files that are closed end no flight");
-	vl_flights_judge(&fl, true);
-	for (int i = 0; i < VL_FLIGHT_BASES; i++)
-		vl_flights_judge(&fl, true);
-	vl_flights_drop(&fl);
-	f = vl_flights_plan(&fl, &q, 1);
-	ok(f && f->nr_bases == VL_FLIGHT_BASES, "it grows back");
-	vl_flights_deinit(&fl);
+	vl_prefetches_drop(&fl);
+	vl_prefetches_judge(&fl, false);
+	f = vl_prefetches_plan(&fl, &q, 1);
+	ok(f && f->nr_bases == VL_PREFETCH_LEAST, "never fewer");
+	vl_prefetches_drop(&fl);
+	vl_prefetches_judge(&fl, false);
+	ok(!vl_prefetches_plan(&fl, &q, 1), "none at once after two of these");
+	vl_prefetches_turn(&fl, 5, "/proc/8");
+	ok(vl_prefetches_plan(&fl, &q, 1), "but after a process");
+	vl_prefetches_drop(&fl);
+	vl_prefetches_judge(&fl, false);
+	vl_prefetches_turn(&fl, 5, "/proc/9");
+	ok(!vl_prefetches_plan(&fl, &q, 1), "after three it waits longer");
+	vl_prefetches_judge(&fl, true);
+	f = vl_prefetches_plan(&fl, &q, 1);
+	ok(f && f->nr_bases == 2 * VL_PREFETCH_LEAST, "until one is validated");
+	ok(!f->closed, "the files of a new prefetch are open");
+	vl_prefetches_close(&fl);
+	ok(f->used && f->closed, "files that are closed end no prefetch");
+	vl_prefetches_judge(&fl, true);
+	for (int i = 0; i < VL_PREFETCH_BASES; i++)
+		vl_prefetches_judge(&fl, true);
+	vl_prefetches_drop(&fl);
+	f = vl_prefetches_plan(&fl, &q, 1);
+	ok(f && f->nr_bases == VL_PREFETCH_BASES, "it grows back");
+	vl_prefetches_deinit(&fl);
 }
 
 /* A large listing comes in pieces, of which one may be read once more. */
 static void test_pieces(void)
 {
-	struct vl_flights fl = listed(8);
+	struct vl_prefetches fl = listed(8);
 	_Alignas(8) char buf[1024];
 	size_t len = list(buf, 0, "7");
 
@@ -454,19 +457,19 @@ static void test_pieces(void)
 	see(&fl, "lseek", 5, NULL, 0, 0);
 	see(&fl, "getdents64", 5, buf, sizeof(buf), (int64_t)len);
 	ok(fl.nr_pids == 2, "the listing begins again");
-	vl_flights_opened(&fl, 9);
+	vl_prefetches_opened(&fl, 9);
 	see(&fl, "getdents64", 9, buf, sizeof(buf), (int64_t)len);
 	see(&fl, "getdents64", 9, buf, sizeof(buf), (int64_t)list(buf, 0, "11"));
 	ok(fl.nr_pids == 3 && fl.pids[2] == 11, "of a descriptor that was opened otherwise");
-	vl_flights_deinit(&fl);
+	vl_prefetches_deinit(&fl);
 }
 
 int main(void)
 {
-	test_flights();
+	test_prefetches();
 	test_pieces();
-	test_cut_flights();
-	test_validated_flights();
+	test_cut_prefetches();
+	test_validated_prefetches();
 	test_split();
 	test_ps();
 	test_unsteady();

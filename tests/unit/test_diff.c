@@ -112,15 +112,15 @@ int main(void)
 {
 	target.pid = getpid();
 	ok(gives((struct script){ { 7, 7, 7 }, SAME }, NULL) && looks == 1,
-	   "one look is enough if all lists are the same");
+	   "one pass is enough if all lists are the same");
 	ok(gives((struct script){ { 5, 5, 5 }, SAME }, "hidden from b") && looks == 3,
-	   "what a list lacks in each look is hidden");
+	   "what a list lacks in each pass is hidden");
 	ok(gives((struct script){ { 5, 7, 5 }, SAME }, NULL) &&
 		   gives((struct script){ { 5, 5, 7 }, SAME }, NULL) &&
 		   gives((struct script){ { 5, 0, 5 }, SAME }, NULL),
 	   "what a list lacks in some looks only comes or goes");
 	ok(gives((struct script){ { 3, 5, 6 }, SAME }, NULL),
-	   "so it does if each look lacks it in another list");
+	   "so it does if each pass lacks it in another list");
 	ok(gives((struct script){ { 1, 4, 5 }, SAME }, "hidden from b") &&
 		   gives((struct script){ { 8, 9, 12 }, SAME }, "hidden from b") &&
 		   gives((struct script){ { 9, 12, 8 }, SAME }, "hidden from b, found in part"),
@@ -128,6 +128,6 @@ int main(void)
 	ok(gives((struct script){ { 7, 7, 7 }, { 0x8000, 0x9000, 0x8000 } },
 		 "is two under one name") &&
 		   gives((struct script){ { 7, 7, 7 }, { 0x8000, 0x7000, 0x8000 } }, NULL),
-	   "two under one name count if each look has them");
+	   "two under one name count if each pass has them");
 	return tap_end();
 }

@@ -36,7 +36,7 @@ static void put64(uint64_t at, uint64_t v)
 	memcpy(ram + at, &v, sizeof(v));
 }
 
-/* vl_target_port.read */
+/* vl_target_proxy.read */
 static struct vl_error *read_ram(void *ctx, uint64_t gpa, void *buf, size_t len)
 {
 	(void)ctx;
@@ -245,8 +245,8 @@ static void test_forged(struct vl_target *t)
 
 int main(void)
 {
-	static const struct vl_target_port port = { .read = read_ram };
-	static struct vl_target t = { .port = &port, .pidfd = -1, .proc_mem = -1, .lock_fd = -1 };
+	static const struct vl_target_proxy proxy = { .read = read_ram };
+	static struct vl_target t = { .proxy = &proxy, .pidfd = -1, .proc_mem = -1, .lock_fd = -1 };
 
 	ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (ram == MAP_FAILED)
@@ -260,7 +260,7 @@ int main(void)
 	build(NR_PMDS);
 	lives = 1;
 	ok(find(&t) == VL_ERR_KERNEL && nr_image >= NR_PMDS * PMD,
-	   "the process ends after the first look: all of the image is read");
+	   "the process ends after the first pass: all of the image is read");
 	ok(nr_roots == 1, "its root is read once");
 	build(NR_PMDS);
 	put64(ROOT + 511 * 8, 7 * PMD | PRESENT);

@@ -84,7 +84,7 @@ static unsigned take_others(const char *kept)
 	return others;
 }
 
-/* A process that keeps a large file is killed at different moments. */
+/* A process that keeps a large file is killed at different points in time. */
 static void test_killed(void)
 {
 	const size_t size = 64 * MIB;

@@ -11,7 +11,7 @@
 #define FORKNOEXEC 0x40U
 #define ZOMBIE 0x20U
 
-/* What the careful second look finds. */
+/* What the careful second pass finds. */
 static struct {
 	enum vl_again again;
 	bool as_read; /* what was read is how it is */
@@ -98,7 +98,7 @@ static void test_plain(void)
 	ok(tells("") && k.nr == 3, "what was there is known, and not told");
 	second.looks = 0;
 	walk(&k, all);
-	ok(tells("") && !second.looks, "an unchanged list needs no second look");
+	ok(tells("") && !second.looks, "an unchanged list needs no second pass");
 	all[3] = task(4);
 	walk(&k, all);
 	ok(tells("start 4"), "a new process");
@@ -163,7 +163,7 @@ static void test_garbage(void)
 	begin(&k);
 	second.again = VL_AGAIN_FALSE;
 	walk(&k, all);
-	ok(tells("") && k.nr == 3, "a process that a second look does not find is none");
+	ok(tells("") && k.nr == 3, "a process that a second pass does not find is none");
 	second.again = VL_AGAIN_TRUE;
 	all[3].pid = -5;
 	walk(&k, all);
@@ -186,7 +186,7 @@ static void test_garbage(void)
 	second.as_read = false;
 	second.now = task(3);
 	walk(&k, all);
-	ok(tells(""), "what the second look says counts");
+	ok(tells(""), "what the second pass says counts");
 	vl_known_deinit(&k);
 }
 
@@ -372,8 +372,8 @@ static void test_many_items(void)
 /* ---- text ---- */
 
 /*
- * A page whose text alternates between @a and @b with each look, every 30 ms, from the first change
- * on; it had zeros. Returns after how many looks it is told, and as what; 0: never.
+ * A page whose text alternates between @a and @b with each pass, every 30 ms, from the first change
+ * on; it had zeros. Returns after how many passes it is told, and as what; 0: never.
  */
 static unsigned told_after(unsigned char a, unsigned char b, unsigned char *ret)
 {

@@ -273,7 +273,7 @@ static void test_stopping(void)
 		missed += !vl_proc_is_stopping(pid);
 		kill(pid, SIGCONT);
 	}
-	ok(!missed, "one that was told to stop is, from that moment on: %d missed", missed);
+	ok(!missed, "one that was told to stop is, from that point in time on: %d missed", missed);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 }

@@ -63,19 +63,20 @@ static void test_change(void)
 static void test_whole(void)
 {
 	ok(ask(false) && touch(40) == 40 && touch(41) == 41 && !vl_snapshot_is_whole(view),
-	   "what is copied as it is touched is of no one moment");
+	   "what is copied as it is touched is of no one point in time");
 	ok(changed() == 0 && vl_snapshot_is_whole(view), "read again and the same, they are");
 	ok(touch(41) == 41 && vl_snapshot_is_whole(view),
 	   "and so is the next answer on these alone");
 	ok(touch(43) == 43 && !vl_snapshot_is_whole(view), "but not one on a page besides");
 	ok(changed() == 0, "until they are read again");
 	ram[40 * VL_PAGE_SIZE + 8] = 50;
-	ok(changed() == 1 && vl_snapshot_is_whole(view), "after a change all are of one moment");
+	ok(changed() == 1 && vl_snapshot_is_whole(view),
+	   "after a change all are of one point in time");
 	ram[41 * VL_PAGE_SIZE + 8] = 51;
 	ok(ask(true) && touch(40) == 50 && touch(41) == 41 && vl_snapshot_is_whole(view),
 	   "and so is the answer");
 	ok(ask(false) && touch(40) == 50 && touch(41) == 51 && vl_snapshot_is_whole(view),
-	   "the next question is of the next moment");
+	   "the next question is of the next point in time");
 	ok(touch(42) == 42 && !vl_snapshot_is_whole(view),
 	   "but for a page that it touches besides");
 	ok(changed() == 0 && ask(false) && !vl_snapshot_is_whole(view),
@@ -116,7 +117,7 @@ static void *count(void *arg)
 	return arg;
 }
 
-/* Two pages that change all the time: if they are of one moment, they agree. */
+/* Two pages that change all the time: if they are of one point in time, they agree. */
 static void test_moments(void)
 {
 	unsigned wrong = 0;
@@ -134,7 +135,7 @@ static void test_moments(void)
 	}
 	enough = true;
 	pthread_join(thread, NULL);
-	ok(!wrong && changed() >= 0, "are never shown as of one moment when they are not");
+	ok(!wrong && changed() >= 0, "are never shown as of one point in time when they are not");
 }
 
 static bool collect(void)
@@ -145,7 +146,7 @@ static bool collect(void)
 	return !vl_discard(vl_snapshot_collect(view, &ret, &at)) && ret;
 }
 
-/* The same pages, and others, copied while they change: of one moment, or it says no. */
+/* The same pages, and others, copied while they change: of one point in time, or it says no. */
 static void test_collect(void)
 {
 	const uint64_t gpas[] = { 50 * VL_PAGE_SIZE, 51 * VL_PAGE_SIZE, 60 * VL_PAGE_SIZE };
@@ -154,7 +155,7 @@ static void test_collect(void)
 
 	vl_snapshot_keep(view, NULL, 0);
 	ok(!vl_discard(vl_snapshot_refresh(view, gpas, 3)) && collect() && touch(60) == 60,
-	   "three pages that stand still are of one moment");
+	   "three pages that stand still are of one point in time");
 	ram[60 * VL_PAGE_SIZE + 8] = 1;
 	ok(collect() && touch(60) == 1, "one that changed is read anew");
 	vl_snapshot_release(view);
@@ -176,10 +177,10 @@ static void test_collect(void)
 	}
 	enough = true;
 	pthread_join(thread, NULL);
-	ok(!wrong, "are never taken for one moment when they are not (%u were)", good);
+	ok(!wrong, "are never taken for one point in time when they are not (%u were)", good);
 }
 
-/* A port that records each reading of two pages, and changes one of them so often before it. */
+/* A proxy that records each reading of two pages, and changes one of them so often before it. */
 enum { RESTS = 80, RESTLESS = 81 };
 static struct {
 	char read[64];
@@ -208,26 +209,26 @@ static struct vl_error *visit_pages(void *ctx, const uint64_t *gpas, size_t nr,
 /* Pages that change often are read closest together: alone, until they agree, then all others. */
 static void test_order(void)
 {
-	static const struct vl_target_port port = { .visit_pages = visit_pages };
+	static const struct vl_target_proxy proxy = { .visit_pages = visit_pages };
 	const uint64_t gpas[] = { RESTS * VL_PAGE_SIZE, RESTLESS * VL_PAGE_SIZE };
 
 	ok(ask(false) && touch(RESTS) == RESTS && touch(RESTLESS) == RESTLESS, "two pages");
-	target.port = &port;
+	target.proxy = &proxy;
 	memset(&seen, 0, sizeof(seen));
 	seen.changes = 3;
 	ok(changed() == 1 && vl_snapshot_is_whole(view) && !strcmp(seen.read, "-*-***-"),
 	   "questions: the page that changes is read alone: %s", seen.read);
-	target.port = NULL;
+	target.proxy = NULL;
 	vl_snapshot_ask_end(view);
 	vl_snapshot_keep(view, NULL, 0);
 	ok(!vl_discard(vl_snapshot_refresh(view, gpas, 2)), "a copy of both");
-	target.port = &port;
+	target.proxy = &proxy;
 	memset(&seen, 0, sizeof(seen));
 	seen.changes = 3;
 	ok(collect() && !strcmp(seen.read, "-****-"), "a copy: it is read alone: %s", seen.read);
 	seen.changes = 100;
-	ok(!collect(), "a page that never rests: no moment");
-	target.port = NULL;
+	ok(!collect(), "a page that never rests: no point in time");
+	target.proxy = NULL;
 	vl_snapshot_release(view);
 }
 
@@ -345,7 +346,7 @@ static void test_unreadable(void)
 	ok(ask(false) && touch(64) == 64 && touch(65) == 65 && changed() == 0, "two pages");
 	mprotect(at, VL_PAGE_SIZE, PROT_NONE);
 	ok(changed() == -1 && !vl_snapshot_is_whole(view),
-	   "one that cannot be read any more is an error, and of no moment");
+	   "one that cannot be read any more is an error, and of no point in time");
 	mprotect(at, VL_PAGE_SIZE, PROT_READ | PROT_WRITE);
 	ok(changed() == 0 && vl_snapshot_is_whole(view), "and then of one again");
 }

@@ -15,7 +15,7 @@
 #include "host/internal.h"
 #undef VL_PAGE_SIZE
 #include "guest/internal.h"
-#include "guest/port-wire.h"
+#include "guest/proxy-wire.h"
 #include "tap.h"
 
 #define SECOND 1000000000UL
@@ -381,7 +381,7 @@ static void test_args(void)
 #define PAGES 300
 
 struct visitor {
-	const struct vl_target_port *port;
+	const struct vl_target_proxy *proxy;
 	size_t visited, refused;
 };
 
@@ -398,9 +398,9 @@ static void visit_one(void *ctx, size_t i, const void *page)
 
 	(void)page;
 	v->visited += v->visited == i;
-	v->refused += vl_discard(v->port->read(v->port->ctx, 0, &c, 1)) &&
-		      vl_discard(v->port->alive(v->port->ctx)) &&
-		      vl_discard(v->port->visit_pages(v->port->ctx, &gpa, 1, visit_none, NULL));
+	v->refused += vl_discard(v->proxy->read(v->proxy->ctx, 0, &c, 1)) &&
+		      vl_discard(v->proxy->alive(v->proxy->ctx)) &&
+		      vl_discard(v->proxy->visit_pages(v->proxy->ctx, &gpa, 1, visit_none, NULL));
 }
 
 /* Replies with the pages visited, those with no answer meanwhile, and 1: then there is one. */
@@ -408,21 +408,21 @@ static void visits(void *ctx, struct vl_wire *wire, int link)
 {
 	static uint64_t gpas[PAGES];
 	static struct vl_target target;
-	struct vl_port_asker a = { .main = pthread_self() };
+	struct vl_proxy_asker a = { .main = pthread_self() };
 	struct vl_box_fds keep = { .nr = 0 };
-	struct visitor v = { &a.port, 0, 0 };
+	struct visitor v = { &a.proxy, 0, 0 };
 	struct vl_message m;
 	char c;
 
 	(void)ctx;
-	vl_error_destroy(vl_port_prepare(&a, &target, &keep));
-	vl_port_connect(&a, wire, link);
+	vl_error_destroy(vl_proxy_prepare(&a, &target, &keep));
+	vl_proxy_connect(&a, wire, link);
 	while (vl_wire_hear(wire, VL_CHANNEL_MAIN, link, &m)) {
 		m = (struct vl_message){ .op = VL_OP_REPLY };
-		vl_error_destroy(a.port.visit_pages(&a, gpas, PAGES, visit_one, &v));
+		vl_error_destroy(a.proxy.visit_pages(&a, gpas, PAGES, visit_one, &v));
 		m.value[0] = v.visited;
 		m.value[1] = v.refused;
-		m.value[2] = !vl_discard(a.port.read(&a, 0, &c, 1));
+		m.value[2] = !vl_discard(a.proxy.read(&a, 0, &c, 1));
 		vl_wire_say(wire, VL_CHANNEL_MAIN, &m);
 	}
 }

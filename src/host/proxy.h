@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A target in a process without rights. It is the copy, by fork, of a target that was opened
- * with rights, and a port to the process that still has them. Memory that is mapped, or behind a
- * descriptor, is read directly; all else is asked for through the port.
+ * with rights, and a proxy to the process that still has them. Memory that is mapped, or behind a
+ * descriptor, is read directly; all else is asked for through the proxy.
  */
-#ifndef VLENS_HOST_PORT_H
-#define VLENS_HOST_PORT_H
+#ifndef VLENS_HOST_PROXY_H
+#define VLENS_HOST_PROXY_H
 
 #include "../base/clock.h"
 #include "../base/machine.h"
@@ -23,7 +23,7 @@ struct vl_quiesce;
  */
 typedef void vl_page_visit_fn(void *ctx, size_t i, const void *page);
 
-struct vl_target_port {
+struct vl_target_proxy {
 	void *ctx;
 	struct vl_error *(*pause)(void *ctx);
 	struct vl_error *(*resume)(void *ctx);
@@ -63,23 +63,23 @@ struct vl_target_port {
 };
 
 /* Before the fork: look up facts about @t that the forked process cannot look up. */
-void vl_target_ready_port(struct vl_target *t);
+void vl_target_ready_proxy(struct vl_target *t);
 
 /*
- * Use @t through @port from now on; @port must outlive @t. Call this in the forked process, while
+ * Use @t through @proxy from now on; @proxy must outlive @t. Call this in the forked process, while
  * it may still map memory. @keep is called with each descriptor of @t that is still needed.
  */
-void vl_target_use_port(struct vl_target *t, const struct vl_target_port *port,
-			void (*keep)(void *ctx, int fd), void *ctx);
+void vl_target_use_proxy(struct vl_target *t, const struct vl_target_proxy *proxy,
+			 void (*keep)(void *ctx, int fd), void *ctx);
 
 /*
- * Before vl_target_use_port(): keep @t's attachment to imee.ko, if there is one, in the
+ * Before vl_target_use_proxy(): keep @t's attachment to imee.ko, if there is one, in the
  * forked process, which may map memory by it. Without this call it stays with the broker.
  */
 void vl_target_take_kmod(struct vl_target *t);
 
 /* NULL: @t has rights of its own. */
-const struct vl_target_port *vl_target_port(const struct vl_target *t);
+const struct vl_target_proxy *vl_target_proxy(const struct vl_target *t);
 
 /*
  * Set the helper: process @pid works for us while the guest is paused. Its first thread is then
@@ -87,11 +87,11 @@ const struct vl_target_port *vl_target_port(const struct vl_target *t);
  */
 void vl_target_set_helper(struct vl_target *t, pid_t pid);
 
-/* Pause when the guest is quiesced (vl_quiesce_pause()), by @t's port, which it must have. */
+/* Pause when the guest is quiesced (vl_quiesce_pause()), by @t's proxy, which it must have. */
 struct vl_error *vl_target_pause_quiesced(struct vl_target *t, const struct vl_quiesce *m,
 					  unsigned tries, unsigned *cpu_ret);
 
-/* The pauses of a run so far, and its budget. A port's user gets them from the broker. */
+/* The pauses of a run so far, and its budget. A proxy's user gets them from the broker. */
 struct vl_pause_account {
 	uint64_t paused_ns, longest_ns, nr;
 	struct vl_pause_budget budget;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "spare.h"
+#include "standby.h"
 
 #include <stdlib.h>
 
@@ -27,7 +27,7 @@ uint64_t vl_guest_print(struct vl_guest *g)
 	return h;
 }
 
-struct vl_error *vl_guest_make_spare(struct vl_guest *g, struct vl_box **ret)
+struct vl_error *vl_guest_make_standby(struct vl_guest *g, struct vl_box **ret)
 {
 	struct vl_guest reads = {
 		.sys = g->sys,
@@ -41,7 +41,7 @@ struct vl_error *vl_guest_make_spare(struct vl_guest *g, struct vl_box **ret)
 	if (vl_ram_by_kmod(g->raw.target))
 		return NULL;
 	vl_worker_options(&reads, &o);
-	o.name = "vlens-spare";
+	o.name = "vlens-standby";
 	o.lendable = true;
 	/* Share the empty namespaces of the keeper's own worker. */
 	o.beside = g->box;
@@ -57,14 +57,14 @@ void vl_guest_use_lender(struct vl_guest *g, vl_lend_fn *lend, void *ctx)
 	g->lend_ctx = ctx;
 }
 
-bool vl_spare_take(struct vl_guest *g)
+bool vl_standby_take(struct vl_guest *g)
 {
 	if (g->lend && !vl_ram_by_kmod(g->raw.target))
 		g->box = g->lend(g->lend_ctx, vl_guest_print(g));
 	return g->box;
 }
 
-bool vl_spare_lost(struct vl_guest *g)
+bool vl_standby_lost(struct vl_guest *g)
 {
 	bool lost = g->lend && g->lost;
 

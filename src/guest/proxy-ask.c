@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "port-wire.h"
+#include "proxy-wire.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,13 +15,13 @@
 #include "../vmst/quiesce.h"
 
 /* A snapshot's filler has its own channel, as it asks while the main thread waits for it. */
-static enum vl_channel_id channel(const struct vl_port_asker *a)
+static enum vl_channel_id channel(const struct vl_proxy_asker *a)
 {
 	return pthread_equal(pthread_self(), a->main) ? VL_CHANNEL_MAIN : VL_CHANNEL_PAGES;
 }
 
 /* Wait for the answer to what was said. */
-static struct vl_error *hear(struct vl_port_asker *a, struct vl_message *ret)
+static struct vl_error *hear(struct vl_proxy_asker *a, struct vl_message *ret)
 {
 	enum vl_channel_id id = channel(a);
 
@@ -33,7 +33,7 @@ static struct vl_error *hear(struct vl_port_asker *a, struct vl_message *ret)
 }
 
 /* An error if pages are visited now: the answer could be that about the next pages. */
-static struct vl_error *check_idle(const struct vl_port_asker *a)
+static struct vl_error *check_idle(const struct vl_proxy_asker *a)
 {
 	return a->visits[channel(a)] ?
 		       vl_error_new(VL_ERR_ARG, "memory of the guest was asked for while pages "
@@ -41,7 +41,7 @@ static struct vl_error *check_idle(const struct vl_port_asker *a)
 		       NULL;
 }
 
-static struct vl_error *ask(struct vl_port_asker *a, struct vl_message *m)
+static struct vl_error *ask(struct vl_proxy_asker *a, struct vl_message *m)
 {
 	struct vl_error *err = check_idle(a);
 
@@ -51,15 +51,15 @@ static struct vl_error *ask(struct vl_port_asker *a, struct vl_message *m)
 	return hear(a, m);
 }
 
-static struct vl_error *port_pause(void *ctx)
+static struct vl_error *proxy_pause(void *ctx)
 {
 	struct vl_message m = { .op = VL_OP_PAUSE };
 
 	return ask(ctx, &m);
 }
 
-static struct vl_error *port_quiesce(void *ctx, const struct vl_quiesce *at, unsigned tries,
-				     unsigned *cpu_ret)
+static struct vl_error *proxy_quiesce(void *ctx, const struct vl_quiesce *at, unsigned tries,
+				      unsigned *cpu_ret)
 {
 	struct vl_message m = { .op = VL_OP_PAUSE,
 				.value = {
@@ -78,7 +78,7 @@ static struct vl_error *port_quiesce(void *ctx, const struct vl_quiesce *at, uns
 	return err;
 }
 
-static struct vl_error *port_resume(void *ctx)
+static struct vl_error *proxy_resume(void *ctx)
 {
 	struct vl_message m = { .op = VL_OP_RESUME };
 
@@ -86,7 +86,7 @@ static struct vl_error *port_resume(void *ctx)
 }
 
 /* Ask @m, whose answer is an array: elements of @size bytes. *@ret is malloc'ed. */
-static struct vl_error *ask_array(struct vl_port_asker *a, struct vl_message *m, size_t size,
+static struct vl_error *ask_array(struct vl_proxy_asker *a, struct vl_message *m, size_t size,
 				  void **ret, size_t *nr_ret)
 {
 	struct vl_error *err = ask(a, m);
@@ -101,7 +101,7 @@ static struct vl_error *ask_array(struct vl_port_asker *a, struct vl_message *m,
 	return NULL;
 }
 
-static struct vl_error *port_vcpus(void *ctx, struct vl_vcpu **ret, size_t *nr_ret)
+static struct vl_error *proxy_vcpus(void *ctx, struct vl_vcpu **ret, size_t *nr_ret)
 {
 	struct vl_message m = { .op = VL_OP_VCPUS };
 	void *all = NULL;
@@ -111,14 +111,14 @@ static struct vl_error *port_vcpus(void *ctx, struct vl_vcpu **ret, size_t *nr_r
 	return err;
 }
 
-static struct vl_error *port_place(void *ctx, unsigned int i)
+static struct vl_error *proxy_place(void *ctx, unsigned int i)
 {
 	struct vl_message m = { .op = VL_OP_PLACE, .value = { i } };
 
 	return ask(ctx, &m);
 }
 
-static bool port_next_data(void *ctx, uint64_t gpa, uint64_t *start_ret, uint64_t *end_ret)
+static bool proxy_next_data(void *ctx, uint64_t gpa, uint64_t *start_ret, uint64_t *end_ret)
 {
 	struct vl_message m = { .op = VL_OP_DATA, .value = { gpa } };
 
@@ -129,9 +129,9 @@ static bool port_next_data(void *ctx, uint64_t gpa, uint64_t *start_ret, uint64_
 	return true;
 }
 
-static struct vl_error *port_read(void *ctx, uint64_t gpa, void *buf, size_t len)
+static struct vl_error *proxy_read(void *ctx, uint64_t gpa, void *buf, size_t len)
 {
-	struct vl_port_asker *a = ctx;
+	struct vl_proxy_asker *a = ctx;
 	char *out = buf;
 
 	while (len) {
@@ -153,7 +153,7 @@ static struct vl_error *port_read(void *ctx, uint64_t gpa, void *buf, size_t len
 #define HALF (VL_WINDOW_BACK / VL_PAGE_SIZE / 2)
 
 /* Ask for @nr pages in half @half of the window. */
-static void ask_half(struct vl_port_asker *a, size_t half, const uint64_t *gpas, size_t nr)
+static void ask_half(struct vl_proxy_asker *a, size_t half, const uint64_t *gpas, size_t nr)
 {
 	struct vl_message m = { .op = VL_OP_PAGES, .value = { nr, half * HALF } };
 	enum vl_channel_id id = channel(a);
@@ -162,10 +162,10 @@ static void ask_half(struct vl_port_asker *a, size_t half, const uint64_t *gpas,
 	vl_wire_say(a->wire, id, &m);
 }
 
-static struct vl_error *port_visit_pages(void *ctx, const uint64_t *gpas, size_t nr,
-					 vl_page_visit_fn *fn, void *fn_ctx)
+static struct vl_error *proxy_visit_pages(void *ctx, const uint64_t *gpas, size_t nr,
+					  vl_page_visit_fn *fn, void *fn_ctx)
 {
-	struct vl_port_asker *a = ctx;
+	struct vl_proxy_asker *a = ctx;
 	enum vl_channel_id id = channel(a);
 	const unsigned char *back = a->wire->back[id];
 	size_t half = 0, n = nr < HALF ? nr : HALF;
@@ -195,7 +195,7 @@ static struct vl_error *port_visit_pages(void *ctx, const uint64_t *gpas, size_t
 	return NULL;
 }
 
-static struct vl_error *port_alive(void *ctx)
+static struct vl_error *proxy_alive(void *ctx)
 {
 	struct vl_message m = { .op = VL_OP_ALIVE };
 
@@ -203,11 +203,11 @@ static struct vl_error *port_alive(void *ctx)
 }
 
 /* The broker opens the file and passes it on. */
-static struct vl_error *port_kept_open(void *ctx, enum vl_kept kind, const char *key, int *fd_ret,
-				       size_t *size_ret)
+static struct vl_error *proxy_kept_open(void *ctx, enum vl_kept kind, const char *key, int *fd_ret,
+					size_t *size_ret)
 {
 	struct vl_message m = { .op = VL_OP_OPEN, .value = { kind } };
-	struct vl_port_asker *a = ctx;
+	struct vl_proxy_asker *a = ctx;
 	struct vl_error *err;
 
 	snprintf(m.text, sizeof(m.text), "%s", key ? key : "");
@@ -219,10 +219,11 @@ static struct vl_error *port_kept_open(void *ctx, enum vl_kept kind, const char 
 	return *fd_ret < 0 ? vl_error_os(errno, "the broker sent no file") : NULL;
 }
 
-static struct vl_error *port_kept_store(void *ctx, enum vl_kept kind, const void *data, size_t size)
+static struct vl_error *proxy_kept_store(void *ctx, enum vl_kept kind, const void *data,
+					 size_t size)
 {
 	struct vl_message m = { .op = VL_OP_STORE, .value = { kind, size } };
-	struct vl_port_asker *a = ctx;
+	struct vl_proxy_asker *a = ctx;
 
 	if (size > VL_WINDOW_BACK)
 		return vl_error_new(VL_ERR_ARG, "too much at once");
@@ -230,7 +231,7 @@ static struct vl_error *port_kept_store(void *ctx, enum vl_kept kind, const void
 	return ask(a, &m);
 }
 
-static bool port_turn(void *ctx, const struct timespec *since, uint64_t wait_ns)
+static bool proxy_turn(void *ctx, const struct timespec *since, uint64_t wait_ns)
 {
 	struct vl_message m = {
 		.op = VL_OP_TURN,
@@ -240,16 +241,16 @@ static bool port_turn(void *ctx, const struct timespec *since, uint64_t wait_ns)
 	return !vl_discard(ask(ctx, &m)) && m.value[0];
 }
 
-static void port_end_turn(void *ctx)
+static void proxy_end_turn(void *ctx)
 {
 	struct vl_message m = { .op = VL_OP_END_TURN };
 
 	vl_error_destroy(ask(ctx, &m));
 }
 
-static struct vl_error *port_kernel(void *ctx, const struct vl_kernel_source *src,
-				    struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
-				    bool *made_ret, int *fd_ret, size_t *size_ret)
+static struct vl_error *proxy_kernel(void *ctx, const struct vl_kernel_source *src,
+				     struct vl_deadline deadline, char key_ret[VL_KEY_MAX + 1],
+				     bool *made_ret, int *fd_ret, size_t *size_ret)
 {
 	const struct vl_kernel_part *const parts[] = { &src->names, &src->tokens, &src->offsets,
 						       &src->btf,   &src->text,	  &src->bugs };
@@ -263,7 +264,7 @@ static struct vl_error *port_kernel(void *ctx, const struct vl_kernel_source *sr
 					[VL_KERNEL_BASE] = src->base,
 					[VL_KERNEL_DEADLINE] = vl_deadline_at(deadline),
 				} };
-	struct vl_port_asker *a = ctx;
+	struct vl_proxy_asker *a = ctx;
 	/* The broker has a deadline for this, which does not count its waits for the file. */
 	struct vl_waits *w = vl_target_is_live(a->target) ? NULL : &a->wire->waits;
 	struct vl_error *err;
@@ -286,7 +287,7 @@ static struct vl_error *port_kernel(void *ctx, const struct vl_kernel_source *sr
 	return *fd_ret < 0 ? vl_error_os(errno, "the broker sent no file") : NULL;
 }
 
-static bool port_held(void *ctx, bool anew, struct vl_held **ret, size_t *nr_ret, bool *same_ret)
+static bool proxy_held(void *ctx, bool anew, struct vl_held **ret, size_t *nr_ret, bool *same_ret)
 {
 	struct vl_message m = { .op = VL_OP_HELD, .value = { anew } };
 	void *all = NULL;
@@ -297,14 +298,14 @@ static bool port_held(void *ctx, bool anew, struct vl_held **ret, size_t *nr_ret
 	return !failed;
 }
 
-static void port_held_start(void *ctx)
+static void proxy_held_start(void *ctx)
 {
 	struct vl_message m = { .op = VL_OP_HELD_START };
 
 	vl_error_destroy(ask(ctx, &m));
 }
 
-static struct vl_error *port_entry(void *ctx, struct vl_entry **ret, size_t *nr_ret)
+static struct vl_error *proxy_entry(void *ctx, struct vl_entry **ret, size_t *nr_ret)
 {
 	struct vl_message m = { .op = VL_OP_ENTRY };
 	void *all = NULL;
@@ -328,41 +329,41 @@ static void keep_one(void *ctx, int fd)
 	k->full |= !vl_box_keep(k->keep, fd);
 }
 
-struct vl_error *vl_port_prepare(struct vl_port_asker *a, struct vl_target *t,
-				 struct vl_box_fds *keep)
+struct vl_error *vl_proxy_prepare(struct vl_proxy_asker *a, struct vl_target *t,
+				  struct vl_box_fds *keep)
 {
 	struct keeping k = { .keep = keep };
 
 	a->target = t;
 	a->main = pthread_self();
-	a->port = (struct vl_target_port){
+	a->proxy = (struct vl_target_proxy){
 		.ctx = a,
-		.pause = port_pause,
-		.resume = port_resume,
-		.quiesce = port_quiesce,
-		.vcpus = port_vcpus,
-		.read = port_read,
-		.visit_pages = port_visit_pages,
-		.place = port_place,
-		.next_data = port_next_data,
-		.alive = port_alive,
-		.kept_open = port_kept_open,
-		.kept_store = port_kept_store,
-		.turn = port_turn,
-		.end_turn = port_end_turn,
-		.kernel = port_kernel,
-		.held = port_held,
-		.held_start = port_held_start,
-		.entry = port_entry,
+		.pause = proxy_pause,
+		.resume = proxy_resume,
+		.quiesce = proxy_quiesce,
+		.vcpus = proxy_vcpus,
+		.read = proxy_read,
+		.visit_pages = proxy_visit_pages,
+		.place = proxy_place,
+		.next_data = proxy_next_data,
+		.alive = proxy_alive,
+		.kept_open = proxy_kept_open,
+		.kept_store = proxy_kept_store,
+		.turn = proxy_turn,
+		.end_turn = proxy_end_turn,
+		.kernel = proxy_kernel,
+		.held = proxy_held,
+		.held_start = proxy_held_start,
+		.entry = proxy_entry,
 		.uffd = -1,
 		.signaller = -1,
 		.machine = { .kvm = -1 },
 	};
-	vl_target_use_port(t, &a->port, keep_one, &k);
+	vl_target_use_proxy(t, &a->proxy, keep_one, &k);
 	return k.full ? vl_error_new(VL_ERR_OS, "too many files back the guest's memory") : NULL;
 }
 
-void vl_port_connect(struct vl_port_asker *a, struct vl_wire *wire, int link)
+void vl_proxy_connect(struct vl_proxy_asker *a, struct vl_wire *wire, int link)
 {
 	a->main = pthread_self();
 	a->wire = wire;

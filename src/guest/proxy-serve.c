@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "port-wire.h"
+#include "proxy-wire.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 /* Nesting of pauses: our code has a pause within a pause at most. */
 #define MAX_DEPTH 2
 #define MAX_PAGES (VL_WINDOW_BACK / VL_PAGE_SIZE)
-/* Most tries to find a quiesced moment for one pause. */
+/* Most tries to find a quiesced point in time for one pause. */
 #define MAX_QUIESCE_TRIES 64
 
 static struct vl_error *serve_pause(struct vl_target *t, struct vl_message *m)
@@ -208,8 +208,8 @@ static struct vl_error *serve_entry(struct vl_target *t, struct vl_message *m, u
 	return err;
 }
 
-void vl_port_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id id,
-		   struct vl_message *m)
+void vl_proxy_serve(struct vl_target *t, struct vl_box *box, enum vl_channel_id id,
+		    struct vl_message *m)
 {
 	unsigned char *back = vl_box_wire(box)->back[id];
 	struct vl_error *err;
