@@ -79,9 +79,9 @@ callers() {
 	local a
 	while read -ra a; do
 		run env TERM=xterm-256color CLICOLOR_FORCE= "${a[@]}" --help
-		[[ $output != *$'\e'* ]] || fail "${a[*]}"
+		[[ $output == Usage:* && $output != *$'\e'* ]] || fail "${a[*]}: $output"
 		run env TERM=xterm-256color "${a[@]}" --nonsense
-		[[ $output != *$'\e'* ]] || fail "${a[*]}"
+		[[ $output == *nonsense* && $output != *$'\e'* ]] || fail "${a[*]}: $output"
 	done < <(callers)
 }
 

@@ -65,7 +65,7 @@ state() {
 	run vlens doctor --color=always
 	[[ $output == *$'\e[32mok'* ]]
 	run vlens doctor --color=never
-	[[ $output != *$'\e'* ]]
+	[[ $output == *"ok "* && $output != *$'\e'* ]]
 	run --separate-stderr vlens doctor --color=mauve
 	assert_usage "vlens doctor" "auto, always or never"
 }

@@ -276,7 +276,7 @@ qmp_status() {
 	done
 	guest=qmp:$BATS_FILE_TMPDIR/bios.sock
 	refused_soon "firmware or boot loader" vps "$guest" -ef
-	[[ $(process_state "$(<"$BATS_FILE_TMPDIR/bios.pid")") != T ]]
+	[[ $(process_state "$(<"$BATS_FILE_TMPDIR/bios.pid")") == [RSD] ]]
 	[[ $(qmp_status bios) == running ]]
 }
 
@@ -293,7 +293,7 @@ qmp_status() {
 		sleep 0.3
 	done
 	[[ $stderr == *"cannot find a Linux kernel"* ]]
-	[[ $(process_state "$(<"$BATS_FILE_TMPDIR/nolinux.pid")") != T ]]
+	[[ $(process_state "$(<"$BATS_FILE_TMPDIR/nolinux.pid")") == [RSD] ]]
 	[[ $(qmp_status nolinux) == running ]]
 }
 

@@ -182,7 +182,8 @@ kernel_7() {
 		n=0
 		until [ "$(pgrep -fx "sleep 808[01]" | wc -l)" = 2 ] || [ $n = 200 ]; do n=$((n+1)); sleep 0.1; done
 		sed -i /^gone:/d /etc/passwd'
-	grep -q '^mail:x:8:' /etc/passwd && grep -q '^daemon:x:1:' /etc/passwd
+	grep -q '^mail:x:8:' /etc/passwd
+	grep -q '^daemon:x:1:' /etc/passwd
 	vps "$g" -eo user:20,group:20,args >"$T/users"
 	grep -Eq '^guestmail +guestmail +sleep 8080$' "$T/users"
 	grep -Eq '^1 +1 +sleep 8081$' "$T/users"

@@ -44,6 +44,9 @@ monitors_busy() { occupy "$VLENS_TEST_RUN"/g61/qmp{,2}.sock; }
 	VLENS_CACHE_DIR=$T/c VLENS_RUN_DIR=$T/r VLENS_KEEP=0 \
 		run --separate-stderr timeout 60 vps "qemu:$PID" -e
 	wait "$release" || true
+	# It has waited, until the monitors were free or it gave up.
+	[[ ($status -eq 0 && $output == *sleeper*) || $stderr == *"the monitor is busy"* ]] ||
+		{ show_run; fail "it has not waited"; }
 	[[ $stderr != *waiting* ]] || fail "$stderr"
 }
 

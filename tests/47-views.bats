@@ -92,7 +92,7 @@ same_calls() {
 	in_guest "$1" 'grep -E " [tTwW] (__x(64|32)_|sys_ni_|compat_)" /proc/kallsyms | grep -v "\["' |
 		awk '{ print "0x" $1, $3 }' | sort -u >"$T/symbols"
 	awk '{ print $3, $4 }' <<<"$output" | sort -u >"$T/called"
-	assert_same "" "$(comm -13 "$T/symbols" "$T/called")"
+	assert_empty "$(comm -13 "$T/symbols" "$T/called")"
 	[[ $(awk '$1 == 39 { print $4 }' <<<"$output") == __x64_sys_getpid ]]
 }
 
@@ -438,8 +438,8 @@ has_not_booted() { ! has_booted "$1"; }
 	run --separate-stderr vps --containers "$(guest g61)"
 	assert_status 0
 	assert_same "RUNTIME ID NAME PROCESSES RSS_BYTES START PID COMM" "$output"
-	assert_same "" "$stderr"
-	assert_same "" "$(vps --containers --no-headers "$(guest g61)")"
+	assert_empty "$stderr"
+	assert_empty "$(vps --containers --no-headers "$(guest g61)")"
 	assert_same 0 "$(vps --containers -J "$(guest g61)" | jq '.containers | length')"
 	# A guest that cannot be read has no list at all.
 	run --separate-stderr vps --containers /no/such

@@ -79,8 +79,8 @@ ours() {
 	for a in $(ours) vps vlsmod vuname; do
 		call "$a"
 		# The time of a read differs from run to run.
-		assert_same "$("${words[@]}" 2>&1 | sed 's/in [0-9.]* us/in - us/')" \
-			"$(bash -c 'exec "$@" <&- 2>&1' bash "${words[@]}" | sed 's/in [0-9.]* us/in - us/')"
+		assert_same "$a: $("${words[@]}" 2>&1 | sed 's/in [0-9.]* us/in - us/')" \
+			"$a: $(bash -c 'exec "$@" <&- 2>&1' bash "${words[@]}" | sed 's/in [0-9.]* us/in - us/')"
 	done
 }
 
@@ -174,6 +174,6 @@ broken() {
 		[[ $a != vtop ]] || continue
 		call "$a"
 		run env NO_COLOR=1 TERM=xterm script -qec "${words[*]}" /dev/null
-		[[ $output != *$'\e['[0-9]* ]] || fail "$a"
+		[[ -n $output && $output != *$'\e['[0-9]* ]] || fail "$a: $output"
 	done
 }

@@ -204,10 +204,12 @@ streams() {
 }
 
 snapshot() {
+	local jobs
 	qmp g61 snapshot-save "{\"job-id\": \"$1\", \"tag\": \"$1\", \"vmstate\": \"snap\",
 		\"devices\": [\"snap\"]}" >/dev/null
 	eventually 60 in_state jobs concluded
-	[[ $(qmp g61 query-jobs) != *error* ]] || fail "$(qmp g61 query-jobs)"
+	jobs=$(qmp g61 query-jobs)
+	[[ $jobs != *error* ]] || fail "$jobs"
 	qmp g61 job-dismiss "{\"id\": \"$1\"}" >/dev/null
 }
 
@@ -311,7 +313,7 @@ in_a_process() {
 		answers "$T/$form" >"$T/text.$form" || fail "$form is not read"
 		cmp "$T/text.elf" "$T/text.$form" || fail "$form differs"
 		# What is known of the file is enough for the next tool.
-		assert_same "$(vuptime "$T/text.elf" 2>/dev/null)" "$(vuptime "$T/text.$form" 2>/dev/null)"
+		assert_same "$(vuptime "$T/elf")" "$(vuptime "$T/$form")"
 		[[ $form == raw ]] || [[ $(vmem -J "$T/$form" | jq '[.memory[] | select(.what == "RAM")] | length') -eq 2 ]]
 		[[ $form != flat ]] || in_a_process "$T/flat" "$T/text.elf"
 		rm "$T/$form"

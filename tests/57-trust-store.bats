@@ -79,7 +79,7 @@ setup() {
 	# A stored kernel can be named, too.
 	run --separate-stderr vps --trusted="$kernel" "$(guest g7)" -e
 	assert_same 0 "$status"
-	assert_same "" "$stderr"
+	assert_empty "$stderr"
 }
 
 @test "a stored kernel or module that was damaged is refused, also after runs that used it" {
@@ -182,7 +182,7 @@ setup() {
 		run --separate-stderr vlens trust add "$T/$package.deb"
 		assert_same "1 " "$status $output"
 		[[ $stderr == "vlens trust: $T/$package.deb: "*last.ko* ]] || fail "$stderr"
-		assert_same "" "$(ls -A "$T/store")"
+		assert_empty "$(ls -A "$T/store")"
 	done
 	# A directory adds all images and packages in it.
 	mkdir "$T/many"
@@ -250,10 +250,10 @@ setup() {
 	assert_same "0 6.1." "$status $(jq -r '.kernels[].release[:4]' <<<"$output")"
 	run --separate-stderr vlens trust remove "$(stored 5.10 | cut -c1-12)"
 	assert_same "0 " "$status $stderr"
-	assert_same "" "$(ls "$T/store")"
+	assert_empty "$(ls "$T/store")"
 	vlens trust add "$image" >/dev/null
 	vlens trust remove "$(vlens trust list --no-headers -o release)" >/dev/null
-	assert_same "" "$(ls "$T/store")"
+	assert_empty "$(ls "$T/store")"
 	run --separate-stderr vlens trust remove
 	assert_usage "vlens trust" "no kernel is named"
 }
@@ -270,7 +270,7 @@ setup() {
 	export VLENS_TRUST_DIR=$T/copy
 	[[ -n $(find "$T/copy" -name '6.1.*.modules') ]]
 	vlens trust remove "$(stored 6.1.)" >/dev/null
-	assert_same "" "$(stored 6.1.)$(find "$T/copy" -name '6.1.*.modules')"
+	assert_empty "$(stored 6.1.)$(find "$T/copy" -name '6.1.*.modules')"
 }
 
 @test "other users use the kernels of root, and cannot remove them" {

@@ -247,7 +247,7 @@ fires() { curl -sf "$PROM/api/v1/alerts" | jq -e --arg name "$1" \
 	kill -TERM "${started[0]}"
 	wait "${started[0]}" || fail "status $?"
 	run cat "$T/serve.err"
-	assert_same "" "$output"
+	assert_empty "$output"
 }
 
 # web PID: the process id of the exporter's web server.
@@ -267,7 +267,7 @@ web() {
 	ls -l "/proc/$pid/fd" >"$T/fds"
 	assert_same 3 "$(grep -c ' [012] -> /dev/null$' "$T/fds")"
 	run grep -v -e /dev/null -e 'socket:' -e 'anon_inode:' -e 'memfd:' -e ^total "$T/fds"
-	assert_same "" "$output"
+	assert_empty "$output"
 }
 
 @test "the reason why a guest cannot be read is printed once, between tries, too" {

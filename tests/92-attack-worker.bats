@@ -142,7 +142,7 @@ ended() {
 
 @test "the box of a worker: its filter, rights, namespaces and descriptors" {
 	export VLENS_RUN_DIR=$T/run VLENS_KEEP=30
-	local pid kind
+	local pid kind theirs
 	vuname "$G" >/dev/null
 	pid=$(ours vlens-clone)
 	grep -q '^Seccomp:[[:space:]]*2$' "/proc/$pid/status"
@@ -151,7 +151,8 @@ ended() {
 	grep -q '^CapBnd:[[:space:]]*0*$' "/proc/$pid/status"
 	[[ $(awk '/^Uid:/ { print $3 }' "/proc/$pid/status") -gt 2147483647 ]]
 	for kind in net mnt ipc uts pid; do
-		[[ $(readlink "/proc/$pid/ns/$kind") != "$(readlink "/proc/self/ns/$kind")" ]]
+		theirs=$(readlink "/proc/$pid/ns/$kind")
+		[[ $theirs == "$kind:"* && $theirs != "$(readlink "/proc/self/ns/$kind")" ]]
 	done
 	[[ -z $(ls -A "/proc/$pid/root/") ]]
 	# When memory is short, the host's kernel kills it before the guest.

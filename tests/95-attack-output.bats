@@ -155,7 +155,7 @@ X"
 	before=$(in_guest g61 'nft list ruleset')
 	[[ $before == *nobody* ]]
 	assert_same "$before" "$(vexec "$g" nft list ruleset)"
-	assert_same "$(in_guest g61 'nft list sets')" "$(vexec "$g" nft list sets)"
+	assert_same "sets: $(in_guest g61 'nft list sets')" "sets: $(vexec "$g" nft list sets)"
 	# Nothing is changed, and no counter is set back.
 	for words in "add rule ip filter INPUT ip saddr 1.2.3.4 drop" "flush ruleset" \
 		"delete table ip filter"; do
@@ -269,7 +269,7 @@ fails_with() {
 	[[ -z $output ]] || { show_run; fail "ldd: an answer"; }
 	# What a library tries on its own is no reason, and a program that succeeds gets no line.
 	run --separate-stderr vexec "$g" sh -c 'id root; getent hosts localhost; exit 1'
-	[[ -z $stderr ]] || { show_run; fail "a reason of nothing"; }
+	[[ $status -eq 1 && $output == *"uid=0(root)"* && -z $stderr ]] || { show_run; fail "a reason of nothing"; }
 	run --separate-stderr vexec "$g" sh -c 'ip link set lo mtu 1400 2>/dev/null; true'
 	[[ $status -eq 0 && -z $stderr ]] || { show_run; fail "a reason without need"; }
 	# The write failed, but the program went on: that is not why it fails.

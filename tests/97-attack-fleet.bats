@@ -252,12 +252,14 @@ find_apart() {
 	cold
 	apart --net -- -qmp unix:vlens-test,abstract=on,server=on,wait=off
 	sees "qemu:$apart"
+	assert_same net "$(readlink "/proc/$apart/ns/net" | tr -d '[]:0-9')"
 	[[ $(readlink /proc/self/ns/net) != $(readlink "/proc/$apart/ns/net") ]]
 }
 
 @test "a QEMU in a user namespace of its own, as of a container without root" {
 	cold
 	apart --user --map-root-user --pid --fork -- -qmp "unix:$T/apart/qmp,server=on,wait=off"
+	assert_same user "$(readlink "/proc/$apart/ns/user" | tr -d '[]:0-9')"
 	[[ $(readlink /proc/self/ns/user) != $(readlink "/proc/$apart/ns/user") ]]
 	[[ ! -e $T/apart/qmp ]]
 	cold

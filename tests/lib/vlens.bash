@@ -164,10 +164,14 @@ between() {
 	awk -v a="$1" -v n="$2" -v b="$3" 'BEGIN { exit !(a <= n && n <= b) }'
 }
 
-# assert_same GUEST-TEXT VLENS-TEXT: prints the differences if there are any.
+# assert_same GUEST-TEXT VLENS-TEXT: prints the differences if there are any. The first text must
+# not be empty: two commands that fail print the same.
 assert_same() {
+	[[ -n $1 ]] || { fail "no text to compare with '$2'"; return 1; }
 	[[ $1 == "$2" ]] || { diff <(echo "$1") <(echo "$2") >&2; fail "guest < > vlens"; }
 }
+
+assert_empty() { [[ -z $1 ]] || fail "not empty: $1"; }
 
 # same_as_guest NAME COMMAND...: compares the output of each command's applet with the
 # output of the command in the guest, before and after, by tests/lib/same.py. If the first two

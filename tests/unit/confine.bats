@@ -187,6 +187,7 @@ except TimeoutError:
 	# shellcheck disable=SC2009
 	if [ "$(readlink "/proc/$pid/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]; then
 		[ "$(awk '$6 !~ /^ro(,|$)/' "/proc/$pid/mountinfo" | wc -l)" = 0 ]
+		[ "$(readlink "/proc/$pid/ns/net" | tr -d '[]:0-9')" = net ]
 		[ "$(readlink "/proc/$pid/ns/net")" != "$(readlink /proc/self/ns/net)" ]
 	fi
 	kill "$pid"
@@ -205,7 +206,8 @@ except TimeoutError:
 	printf '#!/bin/sh\necho ran >%s/ran\nid >%s/ran2\n' "$T" "$T" >"$T/evil"
 	chmod 755 "$T/evil"
 	"$V" -r "$T/guest" "$A" exec /bin/true "$T/evil"
-	[ ! -e "$T/ran" ] && [ ! -e "$T/ran2" ]
+	[ ! -e "$T/ran" ]
+	[ ! -e "$T/ran2" ]
 	# A program that the check does not allow ends before its first instruction.
 	cp /bin/uname "$T/evil2"
 	run "$V" -n -r "$T/guest" "$A" exec /bin/true "$T/evil2"

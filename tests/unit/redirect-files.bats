@@ -36,7 +36,7 @@ print(open("/usr/lib/ssl/openssl.cnf").read(), end="")'
 	run "$V" -s -p /etc/passwd cat /etc/passwd
 	[[ $status -eq 1 && $output == *"Input/output error"* && $output != *"names are numbers"* ]]
 	run "$V" -s ps -eo user:20
-	[[ $output != *"names are numbers"* ]]
+	[[ $status -eq 0 && $output == *"unanswered 0 "* && $output != *"names are numbers"* ]]
 }
 
 @test "paths given to the guest by -G are the guest's; the loader's libraries are the host's" {
@@ -81,7 +81,8 @@ two_homes() {
 @test "the working folder is / if the guest lacks the host's working folder" {
 	mkdir "$T/here"
 	cd "$T/here"
-	[ "$("$V" -p "$T/here" /bin/pwd)" != "" ]
+	# Where the guest has no answer about it, the program keeps the path.
+	[ "$("$V" -p "$T/here" /bin/pwd)" = "$T/here" ]
 	rmdir "$T/here"
 	[ "$("$V" sh -c 'pwd -P')" = / ]
 }
@@ -156,7 +157,9 @@ for f in (lambda: os.fchmod(1, 0o777), lambda: os.fchown(1, 1, 1), lambda: os.ut
 		run "$V" -F "$T/f" sh -c "$c"
 		[ "$status" -ne 0 ] || { echo "$c: status 0"; false; }
 	done
-	[ ! -e "$T/n" ] && [ ! -e "$T/out/n" ] && [ ! -e "$T/g" ]
+	[ ! -e "$T/n" ]
+	[ ! -e "$T/out/n" ]
+	[ ! -e "$T/g" ]
 	[ "$(cat "$T/out/s")" = secret ]
 	for c in 'echo x >g' 'rm g' 'mkdir d' 'touch g'; do
 		run "$V" -F "$T/f:ro" sh -c "$c"

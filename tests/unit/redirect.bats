@@ -47,11 +47,11 @@ same_ps() {
 		read -ra words <<<"$cmd"
 		for _ in 1 2 3; do
 			run "${words[@]}"
-			want=$output
+			want="status $status $output"
 			run "$V" "${words[@]}"
-			[ "$output" != "$want" ] || continue 2
+			[ "status $status $output" != "$want" ] || continue 2
 		done
-		echo "$cmd: $output"
+		echo "$cmd: status $status $output"
 		echo "wanted: $want"
 		false
 	done
