@@ -10,7 +10,7 @@ xml_escape() {
 	printf '%s' "${text//\'/&apos;}"
 }
 
-# "max,la57=off" as QEMU takes it, in libvirt's words.
+# Translates QEMU's name of a CPU model (max,la57=off) to libvirt's XML.
 cpu_xml() {
 	local features model policy word
 	IFS=, read -r model features <<<"$cpu,"

@@ -13,9 +13,8 @@ VT_APT=$VT_CACHE/apt
 
 vt_apt_stamp() { printf '%s/stamp\n' "$VT_APT"; }
 
-# Where this machine gets its packages from: prints "main URI" and perhaps
-# "security URI".  The codename is empty if no list was fetched yet; then the
-# release of the sources is taken.
+# Prints where this machine gets its packages from: "main URI", and perhaps "security URI". Without
+# fetched lists the codename is empty, and the release that the sources name is used.
 vt_apt_mirrors() {
 	local own
 	own=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")

@@ -12,10 +12,10 @@ UNREACHABLE = 3  # the status of a tool that refuses the guest
 # What is hidden: kinds of tests/lib/forge.
 BLINDS = {"no types": ["untyped"], "no data": ["data"], "neither": ["data", "untyped"]}
 
-# A tool that needs what is hidden, and what it then says: it proves that a dump is blind.
+# A tool that needs what is hidden, and its message without it, which proves that a dump is blind.
 PROOFS = {"untyped": ("vcheck", "no BTF types"), "data": ("vsyscalldump", "symbols of its code only")}
 
-# Views of memory; without types one may be refused, as not every field shows itself in the code.
+# Views of memory. Without types one may be refused, because code does not show every field.
 VIEWS = ["vpslist", "vpidlist", "vcredlist", "vuname --engine=direct", "vps --engine=direct", "vfree --engine=direct",
          "vlsmod --engine=direct", "vnetstat --engine=direct", "vlsof --engine=direct", "vip --engine=direct"]
 REFUSALS = {"untyped": "no BTF types", "data": "symbols of its code only"}

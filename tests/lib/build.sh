@@ -13,9 +13,9 @@ BUILD_WORK=$PWD/.check
 build_deps=()
 
 # The same source is compiled several times: in .check/, for the packages, in other checkouts.
-# By PATH, because tests take $CC for the name of a program.
+# ccache comes first in PATH. $CC would not do: tests use it as the name of one program.
 export PATH=/usr/lib/ccache:$PATH CCACHE_BASEDIR=$BUILD_WORK CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
-# configure and libtool make thousands of processes, quicker from dash than from bash.
+# configure and libtool start thousands of processes, which dash does faster than bash.
 [[ ! -x /bin/dash ]] || export CONFIG_SHELL=/bin/dash
 
 build_die() {
@@ -23,9 +23,9 @@ build_die() {
 	exit 1
 }
 
-# Copies the tree without the files that git ignores: the tree may be configured
-# in place, and a source file that git ignores is found missing.  Times are kept, so
-# that make builds only changed files.
+# Copies the tree without the files that git ignores. So a tree that is configured in place does no
+# harm, and a source file that git ignores is missing in the build.  Times are kept, so that make
+# builds only changed files.
 build_copy_source() {
 	local file
 	mkdir -p "$BUILD_WORK/src"

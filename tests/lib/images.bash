@@ -15,7 +15,7 @@ dump() {
 	[[ -e $DUMPS/$1.elf ]] || dump_guest "$1" "$DUMPS/$1.elf"
 }
 
-# assert_partial_says FILE: with --partial it is said how much of the file is there.
+# assert_partial_says FILE: with --partial, a message says how much of the file is there.
 assert_partial_says() {
 	run --separate-stderr vpslist --partial "$1"
 	[[ $status -eq 0 || $status -eq 3 ]]

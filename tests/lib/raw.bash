@@ -107,7 +107,7 @@ judge() {
 }
 
 # same_bytes NAME: the kvm engine reads the same bytes of a stopped guest as the direct one,
-# wherever its agent is.
+# at every place of its agent.
 same_bytes() {
 	still "$1"
 	run probe "$(guest "$1")" sweep "${SWEEP:-60}"
