@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# vlens fleet without hosts: in ssh's place is a script that prints what a host would.
+# vlens fleet without other hosts: a script takes the place of ssh, and prints a host's output.
 
 # shellcheck disable=SC2030,SC2031,SC2154,SC2217 # bats: run sets variables; sleep holds a pipe
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Offsets of fields, derived from a kernel's code, against the types that the kernel carries, and
-# places of variables, and of what is found without a table of symbols, against its symbols. No guest.
+# Offsets of fields that are derived from a kernel's code are compared with its types (BTF). Places
+# of variables, and of functions without a table of symbols, are compared with its symbols. Needs no
+# guest.
 
 # shellcheck disable=SC2154 # run sets variables
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Guests whose kernel has no types: what its code shows, and types that a user adds.
+# Guests whose kernel has no types: views with offsets from its code, and with types that a user adds.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Dumps whose kernels have symbols of their code only (no CONFIG_KALLSYMS_ALL), or none: tests/lib/forge
-# takes them away. What is found in another way must be the same, and the rest is refused.
+# removes them. Tools that find the addresses in another way must print the same, and all others
+# refuse.
 
 # shellcheck disable=SC2154 # run sets variables
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Images of memory that are cut short, or lack pages: what is in them is shown, and what is not is no
-# wrong answer.
+# Images of memory that are cut short, or lack pages: the tools show what the file has, and print
+# nothing wrong about the rest.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The store of trusted kernels: the files and packages that can be added, what is damaged, who may
-# read and remove them.
+# The store of trusted kernels: files and packages that can be added, damaged ones, and which users
+# may read and remove them.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Trusted runs: the code of a trusted kernel answers over the guest's data. What the rootkits of the
-# laboratory hide by changing the kernel's code, tables or pointers is there again.
+# Trusted runs: the code of a trusted kernel answers over the guest's data. They show the processes
+# and sockets that the laboratory's rootkits hide by changed code, tables or pointers.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Containers of a real server: control groups with the names that the runtimes give them, and
-# namespaces. The guest's own answers are the measure.
+# namespaces. The tools' answers are compared with the guest's own.
 
 # shellcheck disable=SC2016,SC2154 # commands for the guest; run sets variables
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# libvlens as a program outside of this tree has it: installed. What it iterates is what the tools
+# The installed libvlens, used by programs outside of this tree. Their items are those that the tools
 # print as JSON, of a running server and of a dump of it.
 
 # shellcheck disable=SC2016,SC2154 # commands for the guest; run sets variables

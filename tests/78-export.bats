@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # vlens export: its metrics compared with the guest's own answers, a real Prometheus that reads
-# them, and a web server that is asked badly.
+# them, and bad requests to the web server.
 
 # shellcheck disable=SC2016,SC2030,SC2031,SC2154 # names of Grafana's variables; bats: a test is a
 # subshell, run sets variables

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Guests of other hosts, by ssh: HOST:GUEST, qemu+ssh:// and vlens fleet. The other hosts are this
-# one, by an sshd of the tests with keys and ports of its own.
+# Guests of other hosts, by ssh: HOST:GUEST, qemu+ssh:// and vlens fleet. All hosts are this one, where
+# the tests run an sshd with keys and ports of its own.
 
 # shellcheck disable=SC2016,SC2030,SC2031,SC2154 # for other shells; bats: run sets variables
 

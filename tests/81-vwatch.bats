@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# vwatch: events that a guest really has appear, and no others. The oldest and the newest kernel,
-# with memory that is mapped, and that is read by system calls.
+# vwatch prints the events that a guest has, and no others: on the oldest and the newest kernel, with
+# memory that is mapped, and with memory that is read by system calls.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # bats: a test is a subshell, run sets variables
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # In the nested machine, of a guest on KVM: the tools print what the same programs print
-# inside it, with everything that can run the clone.
+# inside it, with every executor.
 
 # shellcheck disable=SC2030,SC2031,SC2034,SC2154 # bats: a test is a subshell, run sets variables
 

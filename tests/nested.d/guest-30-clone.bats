@@ -1,9 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# In the nested machine, of a guest on KVM: the clone runs on KVM by itself, and says the same
-# again and again. What Unicorn says is compared in guest-10-programs.bats and
-# host-20-dumps.bats.
+# In the nested machine, of a guest on KVM: vlens chooses KVM for the clone, whose answers are the
+# same in each round. guest-10-programs.bats and host-20-dumps.bats compare them with Unicorn's.
 
 # shellcheck disable=SC2030,SC2031,SC2034,SC2154 # bats: a test is a subshell, run sets variables
 

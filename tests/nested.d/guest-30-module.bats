@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# In the nested machine, of a guest on KVM: what the kernel module imee.ko makes of it, with
-# nothing asked of its hypervisor.
+# In the nested machine, of a guest on KVM: the tools read it by imee.ko alone, without a question to
+# its hypervisor.
 
 # shellcheck disable=SC2154 # run sets variables
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# In the nested machine: the kernel module against a tiny machine whose state is known
-# (tests/imee), and what it withstands: all of it with --all, else a tenth.
+# In the nested machine: imee.ko shows a tiny machine of known state (tests/imee) as it is, and
+# withstands abuse: all of the rounds with --all, else a tenth.
 
 load ../lib/vlens
 
@@ -10,7 +10,7 @@ setup() {
 	[[ -n $NESTED_MODULE ]] || skip "the module was not built"
 }
 
-# tap PROGRAM ARG...: it has tests of its own, none of which may fail.
+# tap PROGRAM ARG...: runs a program that prints TAP. None of its tests may fail.
 tap() {
 	run "$@"
 	[[ $status -eq 0 && $output == *$'\n'1..[1-9]* && $'\n'$output != *$'\n'"not ok"* ]] ||
