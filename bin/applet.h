@@ -110,6 +110,9 @@ int ls_run(struct session *s);
 int session_redirect(struct session *s, const char *path, const char *arg0, char *const *args,
 		     const char *const *guest_paths);
 
+/* The path of the program @name of this host, as model_find(). */
+char *program_find(const char *name);
+
 /*
  * The path of the applet's model on this host, malloc'ed; NULL when it is not
  * installed. Never vlens itself, even where it is linked as "ps".

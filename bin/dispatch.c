@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "applet.h"
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/suggest.h"
 #include "every.h"
@@ -157,6 +158,38 @@ static int run_applet(const struct applet_table *t, const struct applet *a, int 
 
 /* --- vlens itself --- */
 
+/*
+ * What there is for program @name, which no applet is called after; malloc'ed, or NULL. A "v" in
+ * front of the name is left out.
+ */
+static char *program_advice(const char *name)
+{
+	static const struct {
+		const char *program, *instead;
+	} others[] = {
+		{ "systemctl", "'vunits GUEST' lists the units that run" },
+		{ "loginctl", "'vunits GUEST' lists the sessions, too" },
+		{ "journalctl", "'vjournal GUEST' prints the journal" },
+	};
+	const char *bare = *name == 'v' ? name + 1 : name;
+	char *path, *text = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (!strcmp(name, others[i].program) || !strcmp(bare, others[i].program))
+			return strdup(others[i].instead);
+	if (!*bare || strchr(name, '/'))
+		return NULL;
+	path = program_find(name);
+	if (!path) {
+		path = program_find(bare);
+		name = bare;
+	}
+	if (path && asprintf(&text, "'vexec GUEST %s' runs that program of this host", name) < 0)
+		text = NULL;
+	free(path);
+	return text;
+}
+
 /* Report that there is no applet @name, and suggest one. Returns the exit status. */
 static int unknown_applet(const struct applet_table *t, const char *name)
 {
@@ -177,6 +210,8 @@ static int unknown_applet(const struct applet_table *t, const char *name)
 		if (command_is_listed(c))
 			vl_suggest_try(&suggest, c->name);
 	text = vl_suggest_text(&suggest);
+	if (!text)
+		text = program_advice(name);
 	usage_report("vlens", "no applet '%s'%s%s", name, text ? "; " : "", text ? text : "");
 	free(text);
 	return 1;
@@ -221,15 +256,16 @@ static int run_vlens(const struct applet_table *t, int argc, char **argv)
 int help_run(const struct applet_table *t, int argc, char **argv)
 {
 	char help[] = "--help", *words[] = { argv[1], help, NULL };
-	char *all[] = { argv[0], help, NULL };
+	char *all[] = { argv[0], argc > 1 ? argv[1] : help, NULL };
 	const struct command *c = argc > 1 ? command_find(t, argv[1]) : NULL;
 
 	if (argc > 2) {
 		usage_report("vlens", "help is about one applet");
 		return 1;
 	}
-	if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") ||
-	    !strcmp(argv[1], "-h"))
+	if (argc > 1 && !strcmp(argv[1], "help"))
+		all[1] = help;
+	if (argc < 2 || all[1] == help || *all[1] == '-')
 		return run_vlens(t, 2, all);
 	if (c && !command_is_listed(c))
 		return unknown_applet(t, argv[1]);

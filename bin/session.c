@@ -51,13 +51,18 @@ static char *find_in(const char *list, const char *name)
 	return NULL;
 }
 
-char *model_find(const struct applet *a)
+char *program_find(const char *name)
 {
 	const char *list = getenv("PATH");
-	char *path = list ? find_in(list, a->program) : NULL;
+	char *path = list ? find_in(list, name) : NULL;
 
 	/* An operator's PATH may lack the directories of root's programs. */
-	return path ? path : find_in("/usr/bin:/bin:/usr/sbin:/sbin", a->program);
+	return path ? path : find_in("/usr/bin:/bin:/usr/sbin:/sbin", name);
+}
+
+char *model_find(const struct applet *a)
+{
+	return program_find(a->program);
 }
 
 bool session_open(struct session *s)

@@ -76,6 +76,9 @@ applets() { vlens --list; }
 		assert_same "$($a --help)" "$(vlens help "$a")"
 		assert_same "$($a --help)" "$(vlens help "${a#v}")"
 	done
+	assert_same "$(vlens --version)" "$(vlens help --version)"
+	assert_same "$(vlens -V)" "$(vlens help -V)"
+	assert_same "$(vlens --help)" "$(vlens help -h)"
 	run -1 --separate-stderr vlens help ps uname
 	assert_usage vlens "help is about one applet"
 	run -1 --separate-stderr vlens help complete
@@ -91,6 +94,15 @@ applets() { vlens --list; }
 	assert_usage vlens "no applet 'doctr'; did you mean doctor?"
 	run -1 --separate-stderr vlens nosuchapplet
 	assert_usage vlens "no applet 'nosuchapplet'"
+	# What is no applet is perhaps a program.
+	run --separate-stderr vlens diff web1
+	assert_usage vlens "no applet 'diff'; 'vexec GUEST diff' runs that program of this host"
+	for name in systemctl vsystemctl; do
+		run --separate-stderr vlens "$name" web1
+		assert_usage vlens "no applet '$name'; 'vunits GUEST' lists the units that run"
+	done
+	run --separate-stderr vlens journalctl web1
+	assert_usage vlens "no applet 'journalctl'; did you mean journal?"
 }
 
 @test "an unknown option is a usage error, with the status of the program that the applet mirrors" {

@@ -88,6 +88,45 @@ same_pids() {
 	assert_status 0
 }
 
+@test "server: vunits has the units that systemd calls running" {
+	local own
+	# A timer can start a service in between.
+	running() {
+		own=$(in_guest server "systemctl list-units --type=service,scope --state=running --no-legend --plain" | awk '{ print $1 }' | sort)
+		assert_same "$own" "$(vunits --no-headers -o unit "$g" | sed 's/ *$//' | sort)"
+	}
+	tries 3 running
+	run --separate-stderr vunits -J "$g"
+	assert_status 0
+	jq -e --argjson pid "$(in_guest server "systemctl show -P MainPID redis-server")" '.units[] |
+		select(.unit == "redis-server.service") | .pid == $pid and .processes == 1 and .comm == "redis-server" and
+		(.args | startswith("/usr/bin/redis-server ")) and .cgroup == "/system.slice/redis-server.service"' <<<"$output"
+	jq -e --argjson nr "$(in_guest server "wc -l </sys/fs/cgroup/system.slice/nginx.service/cgroup.procs")" \
+		'.units[] | select(.unit == "nginx.service").processes == $nr' <<<"$output"
+}
+
+@test "server: vjournal" {
+	command -v journalctl >/dev/null || skip "no journalctl"
+	in_guest server 'journalctl >/dev/null; cat /etc/machine-id >/dev/null'
+	local words ours
+	for words in "-u nginx -o short-monotonic" "-k -o cat" "-u redis-server -o short-iso-precise"; do
+		# shellcheck disable=SC2086 # words
+		ours=$(vjournal "$g" $words)
+		assert_same "$(in_guest server "journalctl $words")" "$ours"
+		[[ $(wc -l <<<"$ours") -gt 1 ]]
+	done
+}
+
+@test "server: a program that would ask systemd is told what there is instead" {
+	local program
+	for program in systemctl loginctl hostnamectl; do
+		command -v $program >/dev/null || continue
+		run --separate-stderr vexec "$g" $program
+		[[ $status -ne 0 && $stderr == *"no service of the guest can be asked from outside; vunits has the units"*"vjournal the journal"* ]] ||
+			fail "$program: $stderr"
+	done
+}
+
 # This test is the last: it drops pages that the others need.
 @test "server: with an empty page cache, vlsof does not repeat the questions that fail" {
 	in_guest server 'sync; echo 3 >/proc/sys/vm/drop_caches'

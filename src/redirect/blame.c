@@ -161,6 +161,20 @@ static enum vl_redirect_refused wanted(const char *path)
 	return VL_REFUSED_WRITE;
 }
 
+/* Sockets over which systemd, logind, hostnamed and others are asked. */
+static bool is_systemd(const char *path)
+{
+	static const char *const patterns[] = { "/run/dbus/system_bus_socket",
+						"/var/run/dbus/system_bus_socket",
+						"/run/systemd/private", "/run/user/*/bus",
+						"/run/user/*/systemd/private" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++)
+		if (vl_path_below(path, patterns[i]))
+			return true;
+	return false;
+}
+
 struct vl_error *vl_redirect_refusal(enum vl_redirect_refused kind, const char *what)
 {
 	static const struct {
@@ -192,6 +206,7 @@ struct vl_error *vl_redirect_refusal(enum vl_redirect_refused kind, const char *
 				       "changed",
 				       "--host-files gives a program a folder of this host" },
 	};
+	const char *hint;
 
 	if (kind == VL_REFUSED_WRITE && wanted(what) != kind) {
 		kind = wanted(what);
@@ -199,6 +214,9 @@ struct vl_error *vl_redirect_refusal(enum vl_redirect_refused kind, const char *
 	}
 	if ((size_t)kind >= VL_NR_REFUSED || !texts[kind].message)
 		return NULL;
-	return vl_error_hint(vl_error_new(VL_ERR_ARG, texts[kind].message, what), "%s",
-			     texts[kind].hint);
+	hint = texts[kind].hint;
+	if (kind == VL_REFUSED_SERVICE && is_systemd(what))
+		hint = "vunits has the units and the sessions that run, vjournal the journal, "
+		       "'vuname GUEST -n' the host name";
+	return vl_error_hint(vl_error_new(VL_ERR_ARG, texts[kind].message, what), "%s", hint);
 }

@@ -88,6 +88,8 @@ extern const struct vl_scan vl_scan_ps, vl_scan_sockets, vl_scan_files, vl_scan_
 extern const struct vl_scan vl_scan_uptime, vl_scan_kmsg, vl_scan_links;
 /* The containers, by the control groups of processes. */
 extern const struct vl_scan vl_scan_containers;
+/* The units of systemd that have processes, likewise. */
+extern const struct vl_scan vl_scan_units;
 
 /*
  * The same list by several ways, side by side. An item that one way shows and another lacks is
