@@ -63,7 +63,7 @@ static void print_clean_text(struct vtop *t, const char *text)
 static void print_title(struct vtop *t, const struct top_guest *g)
 {
 	const struct vl_top_sample *s = g->sample;
-	char up[TOP_TEXT], name[TOP_TITLE];
+	char up[TOP_TEXT], name[TOP_TITLE], load[TOP_COUNTS];
 
 	fputs("vtop - ", stdout);
 	top_guest_title(g, name, sizeof(name));
@@ -72,11 +72,18 @@ static void print_title(struct vtop *t, const struct top_guest *g)
 		fputs(" Linux ", stdout);
 		print_clean_text(t, s->release);
 		top_uptime(s->uptime, up);
-		printf(", up %s, load average: %u.%02u, %u.%02u, %u.%02u", s->uptime ? up : "-",
-		       s->load[0] / 100, s->load[0] % 100, s->load[1] / 100, s->load[1] % 100,
-		       s->load[2] / 100, s->load[2] % 100);
+		top_load(s, ", ", load);
+		printf(", up %s, load average: %s", s->uptime ? up : "-", load);
 	}
 	printf(", %s%s%s\n", top_state_name(g->state), g->means[0] ? ": " : "", g->means);
+}
+
+static void known_bytes(bool known, uint64_t bytes, char buf[TOP_TEXT])
+{
+	if (known)
+		top_bytes(bytes, buf);
+	else
+		snprintf(buf, TOP_TEXT, "-");
 }
 
 /* The share of lost ticks from which on it is shown, in tenths of a percent. */
@@ -103,13 +110,13 @@ static void print_totals(const struct vl_top_sample *s)
 		top_tenths(s->lost, a);
 		printf(", %s ticks lost", a);
 	}
-	top_bytes(s->mem.total, a);
-	top_bytes(s->mem.free, b);
-	top_bytes(s->mem.available, c);
-	top_bytes(s->mem.cache, d);
+	known_bytes(s->mem.total, s->mem.total, a);
+	known_bytes(s->mem.total, s->mem.free, b);
+	known_bytes(s->mem.total && !s->no_available, s->mem.available, c);
+	known_bytes(s->mem.total, s->mem.cache, d);
 	printf("\nMem: %s total, %s free, %s available, %s cache\n", a, b, c, d);
-	top_bytes(s->swap.total, a);
-	top_bytes(s->swap.free, b);
+	known_bytes(!s->no_swap, s->swap.total, a);
+	known_bytes(!s->no_swap, s->swap.free, b);
 	printf("Swap: %s total, %s free\n", a, b);
 }
 
@@ -139,6 +146,11 @@ static void print_text(struct vtop *t, struct top_guest *g, size_t room)
 static void add_uint(json_object *o, const char *key, uint64_t v)
 {
 	json_object_object_add(o, key, json_object_new_uint64(v));
+}
+
+static void add_known(json_object *o, const char *key, bool known, uint64_t v)
+{
+	json_object_object_add(o, key, known ? json_object_new_uint64(v) : NULL);
 }
 
 static void add_text(json_object *o, const char *key, const char *text)
@@ -202,11 +214,17 @@ static json_object *sums_json(const struct vtop *t, const struct vl_top_sample *
 			sum->of.box_len ? show_json_text(s->text + sum->of.box, sum->of.box_len) :
 					  NULL);
 		add_uint(o, "processes", sum->processes);
-		add_uint(o, "threads", (uint64_t)sum->of.threads);
-		add_tenths(o, "cpu", sum->of.cpu);
-		add_tenths(o, "mem", sum->of.mem);
-		add_uint(o, "res", sum->of.res);
-		add_fixed(o, "time", (double)sum->of.cpu_ns / VL_NSEC_PER_SEC, 9);
+		add_known(o, "threads", !vl_top_lacks(&sum->of, VL_TOP_THREADS),
+			  (uint64_t)sum->of.threads);
+		add_tenths(o, "cpu",
+			   vl_top_lacks(&sum->of, VL_TOP_CPU) ? VL_TOP_UNKNOWN : sum->of.cpu);
+		add_tenths(o, "mem",
+			   vl_top_lacks(&sum->of, VL_TOP_MEM) ? VL_TOP_UNKNOWN : sum->of.mem);
+		add_known(o, "res", !vl_top_lacks(&sum->of, VL_TOP_RES), sum->of.res);
+		if (vl_top_lacks(&sum->of, VL_TOP_TIME))
+			json_object_object_add(o, "time", NULL);
+		else
+			add_fixed(o, "time", (double)sum->of.cpu_ns / VL_NSEC_PER_SEC, 9);
 		json_object_array_add(list, o);
 	}
 	return list;
@@ -219,12 +237,17 @@ static void add_totals(json_object *o, const struct vl_top_sample *s)
 
 	add_text(o, "hostname", s->node);
 	add_text(o, "kernel", s->release);
-	add_fixed(o, "uptime", (double)s->uptime / VL_NSEC_PER_SEC, 2);
+	if (s->uptime)
+		add_fixed(o, "uptime", (double)s->uptime / VL_NSEC_PER_SEC, 2);
+	else
+		json_object_object_add(o, "uptime", NULL);
 	for (size_t i = 0; i < 3; i++) {
 		char buf[16];
 
 		snprintf(buf, sizeof(buf), "%u.%02u", s->load[i] / 100, s->load[i] % 100);
-		json_object_array_add(load, json_object_new_double_s(s->load[i] / 100.0, buf));
+		json_object_array_add(
+			load,
+			s->no_load ? NULL : json_object_new_double_s(s->load[i] / 100.0, buf));
 	}
 	json_object_object_add(o, "load", load);
 	add_tenths(o, "cpu", s->busy);
@@ -246,17 +269,17 @@ static void add_totals(json_object *o, const struct vl_top_sample *s)
 		json_object_array_add(cpus, cpu);
 	}
 	json_object_object_add(o, "cpus", cpus);
-	add_uint(o, "mem_total", s->mem.total);
-	add_uint(o, "mem_free", s->mem.free);
-	add_uint(o, "mem_available", s->mem.available);
-	add_uint(o, "mem_cache", s->mem.cache);
-	add_uint(o, "mem_shared", s->mem.shared);
-	add_uint(o, "swap_total", s->swap.total);
-	add_uint(o, "swap_free", s->swap.free);
-	add_uint(o, "tasks", s->nr_tasks);
-	add_uint(o, "threads", s->nr_threads);
-	add_uint(o, "kthreads", s->nr_kernel);
-	add_uint(o, "running", s->nr_running);
+	add_known(o, "mem_total", s->mem.total, s->mem.total);
+	add_known(o, "mem_free", s->mem.total, s->mem.free);
+	add_known(o, "mem_available", s->mem.total && !s->no_available, s->mem.available);
+	add_known(o, "mem_cache", s->mem.total, s->mem.cache);
+	add_known(o, "mem_shared", s->mem.total, s->mem.shared);
+	add_known(o, "swap_total", !s->no_swap, s->swap.total);
+	add_known(o, "swap_free", !s->no_swap, s->swap.free);
+	add_known(o, "tasks", !s->no_counts, s->nr_tasks);
+	add_known(o, "threads", !s->no_counts, s->nr_threads);
+	add_known(o, "kthreads", !s->no_counts, s->nr_kernel);
+	add_known(o, "running", !s->no_counts, s->nr_running);
 	add_fixed(o, "read_us", (double)s->cost_ns / VL_NSEC_PER_USEC, 1);
 }
 

@@ -100,8 +100,20 @@ void top_uptime(uint64_t ns, char buf[TOP_TEXT])
 
 void top_counts(const struct vl_top_sample *s, char buf[TOP_COUNTS])
 {
-	snprintf(buf, TOP_COUNTS, "Tasks: %zu total, %zu kthr, %zu thr; %zu running", s->nr_tasks,
-		 s->nr_kernel, s->nr_threads, s->nr_running);
+	snprintf(buf, TOP_COUNTS, "Tasks: %zu %s, %zu kthr, %zu thr; %zu running", s->nr_tasks,
+		 s->no_counts ? "known" : "total", s->nr_kernel, s->nr_threads, s->nr_running);
+}
+
+void top_load(const struct vl_top_sample *s, const char *between, char buf[TOP_COUNTS])
+{
+	*buf = '\0';
+	for (size_t i = 0; i < 3; i++) {
+		vl_append(buf, TOP_COUNTS, "%s", i ? between : "");
+		if (s->no_load)
+			vl_append(buf, TOP_COUNTS, "-");
+		else
+			vl_append(buf, TOP_COUNTS, "%u.%02u", s->load[i] / 100, s->load[i] % 100);
+	}
 }
 
 static bool reserve(struct top_text *t, size_t len)
@@ -196,6 +208,10 @@ void top_cell(struct top_text *t, const struct vl_top_sample *s, const struct vl
 	struct vl_cell cell = { .kind = c->kind };
 	char buf[TOP_TEXT];
 
+	if (vl_top_lacks(p, column)) {
+		set(t, "-");
+		return;
+	}
 	switch (column) {
 	case VL_TOP_USER:
 		if (vl_top_user(s, p->euid)) {

@@ -122,6 +122,9 @@ static bool open_guest(struct top_guest *g)
 			state = TOP_FIRMWARE;
 		if (err->code == VL_ERR_DOWN)
 			state = TOP_CRASHED;
+		/* A file that does not have what is needed is still there. */
+		if (state == TOP_GONE && g->guest && !vl_guest_is_live(g->guest))
+			state = TOP_DUMP;
 		forget(g);
 		g->retry_ns = g->retry_ns ? g->retry_ns * 2 : RETRY_FIRST;
 		g->retry_ns = g->retry_ns < RETRY_MOST ? g->retry_ns : RETRY_MOST;

@@ -251,6 +251,8 @@ static int32_t together(int32_t a, int32_t b)
 
 static void add_up(struct top_sum *sum, const struct vl_top_task *p)
 {
+	/* A part of a sum is no sum. */
+	sum->of.lacks |= p->lacks;
 	sum->processes++;
 	sum->of.virt += p->virt;
 	sum->of.res += p->res;

@@ -103,7 +103,9 @@ static int32_t share(uint64_t part, uint64_t whole)
 
 static void draw_memory(struct vtop *t, const struct vl_top_sample *s, int y)
 {
-	uint64_t used = s->mem.total - s->mem.available, swap = s->swap.total - s->swap.free;
+	const bool known = s->mem.total && !s->no_available;
+	uint64_t used = known ? s->mem.total - s->mem.available : 0;
+	uint64_t swap = s->swap.total - s->swap.free;
 	const struct part mem[] = {
 		{ share(used, s->mem.total), TOP_GREEN },
 		{ share(s->mem.available -
@@ -116,25 +118,24 @@ static void draw_memory(struct vtop *t, const struct vl_top_sample *s, int y)
 
 	top_bytes(used, a);
 	top_bytes(s->mem.total, b);
-	snprintf(text, sizeof(text), "%s/%s", s->mem.total ? a : "-", s->mem.total ? b : "-");
+	snprintf(text, sizeof(text), "%s/%s", known ? a : "-", s->mem.total ? b : "-");
 	meter(t, y, 0, COLS / 2, "Mem", mem, 2, text);
 	top_bytes(swap, a);
 	top_bytes(s->swap.total, b);
-	snprintf(text, sizeof(text), "%s/%s", a, b);
+	snprintf(text, sizeof(text), "%s/%s", s->no_swap ? "-" : a, s->no_swap ? "-" : b);
 	meter(t, y + 1, 0, COLS / 2, "Swp", swp, 1, text);
 }
 
 static void draw_counts(struct vtop *t, const struct vl_top_sample *s, int y)
 {
 	int x = COLS / 2 + 1;
-	char buf[160], up[TOP_TEXT];
+	char buf[TOP_COUNTS + TOP_TEXT + 16], up[TOP_TEXT], load[TOP_COUNTS];
 
 	top_counts(s, buf);
 	put(t, y, x, COLS - x, buf);
 	top_uptime(s->uptime, up);
-	snprintf(buf, sizeof(buf), "Load: %u.%02u %u.%02u %u.%02u  Up: %s", s->load[0] / 100,
-		 s->load[0] % 100, s->load[1] / 100, s->load[1] % 100, s->load[2] / 100,
-		 s->load[2] % 100, s->uptime ? up : "-");
+	top_load(s, " ", load);
+	snprintf(buf, sizeof(buf), "Load: %s  Up: %s", load, s->uptime ? up : "-");
 	put(t, y + 1, x, COLS - x, buf);
 }
 
@@ -225,7 +226,7 @@ void top_guest_line(struct vtop *t, const struct top_guest *g, struct top_line *
 		return;
 	}
 	top_tenths(s->busy, cpu);
-	if (s->mem.total) {
+	if (s->mem.total && !s->no_available) {
 		top_bytes(s->mem.total - s->mem.available, mem);
 		percent = 100 - (double)s->mem.available * 100 / (double)s->mem.total;
 	}

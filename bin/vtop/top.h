@@ -167,6 +167,8 @@ void top_uptime(uint64_t ns, char buf[TOP_TEXT]);
 /* "Tasks: 84 total, 61 kthr, 120 thr; 1 running": processes, threads of the kernel, all threads. */
 #define TOP_COUNTS 120
 void top_counts(const struct vl_top_sample *s, char buf[TOP_COUNTS]);
+/* The load averages, with @between between two of them. */
+void top_load(const struct vl_top_sample *s, const char *between, char buf[TOP_COUNTS]);
 
 /*
  * A growing buffer, malloc'ed. top_clean() and top_cell() set it to a sanitized text, to

@@ -20,6 +20,7 @@ struct box {
 	char node[NODE_MAX];
 	uint32_t netns;
 	uint64_t processes, rss, start;
+	bool no_rss; /* that of a process could not be read */
 	int32_t pid;
 	char comm[16];
 };
@@ -117,8 +118,10 @@ static void see_task(struct boxes *b, struct vl_groups *groups, const struct vl_
 	box = &b->all[b->of[g - groups->all]];
 	box->processes++;
 	box->rss += p->res;
-	if (box->first && (box->first->start < p->start ||
-			   (box->first->start == p->start && box->first->pid < p->pid)))
+	box->no_rss |= p->lacks >> VL_TOP_LACKS_RES & 1;
+	if (box->first && !(box->first->lacks >> VL_TOP_LACKS_START & 1) &&
+	    (p->lacks >> VL_TOP_LACKS_START & 1 || box->first->start < p->start ||
+	     (box->first->start == p->start && box->first->pid < p->pid)))
 		return;
 	box->first = p;
 	memcpy(box->path, g->path, sizeof(box->path));
@@ -144,7 +147,8 @@ static void read_spaces(struct vl_raw_guest *g, struct box *box)
 			       box->node, sizeof(box->node));
 }
 
-static void show(struct vl_raw_guest *g, struct vl_table *t, struct box *box)
+/* @part: of some processes it is not known in which container they are. */
+static void show(struct vl_raw_guest *g, struct vl_table *t, struct box *box, bool part)
 {
 	const struct vl_container *c = &box->is;
 
@@ -153,6 +157,16 @@ static void show(struct vl_raw_guest *g, struct vl_table *t, struct box *box)
 	memcpy(box->comm, box->first->comm, sizeof(box->comm));
 	read_spaces(g, box);
 	vl_table_record(t, NULL, box);
+	/* A part of a sum is no sum. */
+	if (part)
+		vl_table_none(t, BOX_PROCESSES);
+	if (part || box->no_rss)
+		vl_table_none(t, BOX_RSS);
+	if (box->first->lacks >> VL_TOP_LACKS_START & 1)
+		for (size_t i = BOX_START; i <= BOX_COMM; i++)
+			vl_table_none(t, i);
+	if (box->first->lacks >> VL_TOP_LACKS_COMM & 1)
+		vl_table_none(t, BOX_COMM);
 	vl_table_str(t, BOX_RUNTIME, c->runtime);
 	if (c->named) {
 		vl_table_str(t, BOX_NAME, c->id);
@@ -180,19 +194,23 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_table *t)
 	struct vl_top_sample sample = { .at_ns = 0 };
 	struct boxes boxes = { .all = NULL };
 	struct vl_top *top;
+	bool part;
 
 	if (!err)
 		err = vl_top_open(g, &top);
 	if (err)
 		return err;
 	err = vl_top_sample(top, NULL, &sample);
-	for (size_t i = 0; i < sample.nr_tasks; i++)
+	part = err != NULL;
+	for (size_t i = 0; i < sample.nr_tasks; i++) {
+		part |= sample.tasks[i].lacks >> VL_TOP_LACKS_GROUPS & 1;
 		see_task(&boxes, &top->groups, &sample.tasks[i]);
+	}
 	if (boxes.nr)
 		qsort(boxes.all, boxes.nr, sizeof(*boxes.all), by_start);
 	for (size_t i = 0; i < boxes.nr; i++)
 		if (boxes.all[i].first)
-			show(g, t, &boxes.all[i]);
+			show(g, t, &boxes.all[i], part);
 	if (!err && boxes.full)
 		err = vl_error_nomem();
 	free(boxes.all);

@@ -31,23 +31,27 @@ void vl_groups_deinit(struct vl_groups *groups)
 	*groups = (struct vl_groups){ .g = NULL };
 }
 
-static uint64_t follow(const struct vl_groups *s, uint64_t base, enum vl_field f)
+static uint64_t follow(struct vl_groups *s, uint64_t base, enum vl_field f)
 {
 	uint64_t v;
 
-	if (!base || !vl_has(s->l, f) ||
-	    vl_read_u64(s->g->reader, &s->g->space, base + vl_offset(s->l, f), &v))
+	if (!base || !vl_has(s->l, f))
 		return 0;
+	if (vl_read_u64(s->g->reader, &s->g->space, base + vl_offset(s->l, f), &v)) {
+		s->lost = true;
+		return 0;
+	}
 	return v;
 }
 
 /* Append the name of node @kn to @path, which has @len bytes. False: it has no name, or no room. */
-static bool append(const struct vl_groups *s, uint64_t kn, char *path, size_t *len)
+static bool append(struct vl_groups *s, uint64_t kn, char *path, size_t *len)
 {
 	char name[NAME_BYTES] = "";
 	size_t n;
 
-	vl_read_string(s->g->reader, &s->g->space, follow(s, kn, VL_F_KN_NAME), name, sizeof(name));
+	s->lost |= vl_read_string(s->g->reader, &s->g->space, follow(s, kn, VL_F_KN_NAME), name,
+				  sizeof(name)) != VL_READ_OK;
 	n = strnlen(name, sizeof(name) - 1);
 	if (!n || *len + 1 + n + sizeof("/...") > VL_GROUP_PATH)
 		return false;
@@ -61,7 +65,7 @@ static bool append(const struct vl_groups *s, uint64_t kn, char *path, size_t *l
  * kernfs_path() of the node of @cgroup; the node of a hierarchy's root has no parent. Of a path
  * that is too long the upper part, which names the container, and "/...".
  */
-static bool read_path(const struct vl_groups *s, uint64_t cgroup, char path[VL_GROUP_PATH])
+static bool read_path(struct vl_groups *s, uint64_t cgroup, char path[VL_GROUP_PATH])
 {
 	/* "kernfs: Use RCU to access kernfs_node::parent" (6.15) renamed the field. */
 	enum vl_field up = vl_has(s->l, VL_F_KN_PARENT) ? VL_F_KN_PARENT : VL_F_KN_PARENT_RCU;
@@ -79,14 +83,16 @@ static bool read_path(const struct vl_groups *s, uint64_t cgroup, char path[VL_G
 	}
 	for (; nr && append(s, nodes[nr - 1], path, &len); nr--)
 		;
-	if (nr && !len)
+	if (s->lost || (nr && !len)) {
+		path[0] = '\0';
 		return false;
+	}
 	memcpy(path + len, nr ? "/..." : len ? "" : "/", nr ? 5 : len ? 1 : 2);
 	return true;
 }
 
 /* The group of the tasks of @set in the hierarchy of controller @i. */
-static uint64_t group_by(const struct vl_groups *s, uint64_t set, size_t i)
+static uint64_t group_by(struct vl_groups *s, uint64_t set, size_t i)
 {
 	uint64_t css = follow(s, set + 8 * i, VL_F_CSS_SET_SUBSYS);
 
@@ -122,6 +128,7 @@ static void read_group(struct vl_groups *s, uint64_t set, struct vl_group *ret)
 	struct vl_group other;
 
 	ret->set = set;
+	s->lost = false;
 	read_path(s, follow(s, set, VL_F_CSS_SET_DFL), ret->path);
 	vl_container_parse(ret->path, strlen(ret->path), &ret->container);
 	for (size_t i = 0; !ret->container.runtime && i < s->nr_trees; i++) {
@@ -137,6 +144,9 @@ static void read_group(struct vl_groups *s, uint64_t set, struct vl_group *ret)
 		memcpy(ret->path, other.path, sizeof(ret->path));
 		ret->container = other.container;
 	}
+	/* Its container may be in what could not be read. */
+	if (s->lost && !ret->container.runtime)
+		ret->path[0] = '\0';
 }
 
 const struct vl_group *vl_groups_find(struct vl_groups *s, uint64_t set)

@@ -3,6 +3,7 @@
 #ifndef VLENS_GROUPS_H
 #define VLENS_GROUPS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,7 @@ struct vl_groups {
 	/* The controllers of hierarchies of version 1, by their places in css_set.subsys. */
 	unsigned char trees[VL_GROUP_TREES];
 	size_t nr_trees;
+	bool lost; /* something of the group that is read could not be read */
 };
 
 void vl_groups_init(struct vl_groups *groups, struct vl_raw_guest *g);

@@ -93,7 +93,8 @@ struct vl_fields vl_top_task_fields(void)
 		       PART(UID, uid, euid), PART(STATE, state, state), PART(START, start, start),
 		       PART(PRIORITY, priority, priority), PART(NICE, nice, nice),
 		       PART(KERNEL, kernel, kernel), PART(COMM, comm, comm), PART(CPU, cpu_ns, cpu),
-		       PART(VIRT, virt, virt), PART(RES, res, shr), PART(MM, mm, mm) },
+		       PART(VIRT, virt, virt), PART(RES, res, shr), PART(MM, mm, mm),
+		       PART(GROUPS, groups, groups) },
 		.nr = VL_TOP_NR_LACKS,
 		.notes_lacks = true,
 		.lacks = offsetof(struct vl_top_task, lacks),
@@ -123,6 +124,7 @@ static uint32_t lacks_of(const struct vl_top *t, const struct task_record *r)
 		PART(static_prio, NICE), PART(flags, KERNEL),
 		PART(comm, COMM),	 PART(mm, VIRT),
 		PART(mm, RES),		 PART(mm, MM),
+		PART(groups, GROUPS),
 	};
 #undef PART
 	uint32_t lacks = 0;
@@ -341,6 +343,9 @@ static struct vl_error *read_linked(struct vl_top *t, struct reading *all, size_
 	return NULL;
 }
 
+/* What is counted of all processes. */
+#define COUNTED (1U << VL_TOP_LACKS_THREADS | 1U << VL_TOP_LACKS_KERNEL | 1U << VL_TOP_LACKS_STATE)
+
 static void take_task(struct vl_top *t, const struct reading *from,
 		      const struct vl_top_sample *last, struct vl_top_sample *ret)
 {
@@ -383,7 +388,8 @@ static void take_task(struct vl_top *t, const struct reading *from,
 	ret->nr_tasks++;
 	ret->nr_threads += p->threads > 0 ? (size_t)p->threads : 0;
 	ret->nr_kernel += p->kernel;
-	ret->nr_running += p->state == 'R';
+	ret->nr_running += p->state == 'R' && !(p->lacks >> VL_TOP_LACKS_STATE & 1);
+	ret->no_counts |= p->lacks & COUNTED;
 }
 
 static struct vl_error *take_records(struct vl_top *t, const struct task_record *r, size_t nr,
@@ -426,6 +432,7 @@ static struct vl_error *take_tasks(struct vl_top *t, const struct vl_top_sample 
 	err = vl_records_keep(&w, &t->fields, offsetof(struct task_record, pid), "processes", err,
 			      &nr);
 	more = take_records(t, w.records, nr, last, ret);
+	ret->no_counts |= err != NULL;
 	free(w.records);
 	if (!err)
 		return more;
@@ -441,6 +448,7 @@ struct vl_error *vl_top_sample(struct vl_top *t, const struct vl_top_sample *las
 
 	ret->at_ns = vl_now_ns();
 	ret->nr_tasks = ret->nr_threads = ret->nr_kernel = ret->nr_running = 0;
+	ret->no_counts = false;
 	ret->text_len = 0;
 	t->round++;
 	wrong = vl_totals_sample(&t->totals, last, ret);

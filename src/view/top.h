@@ -56,6 +56,7 @@ enum vl_top_lacks {
 	VL_TOP_LACKS_VIRT,
 	VL_TOP_LACKS_RES, /* also what is shared */
 	VL_TOP_LACKS_MM,
+	VL_TOP_LACKS_GROUPS, /* its container and unit */
 	VL_TOP_NR_LACKS,
 };
 
@@ -100,6 +101,7 @@ struct vl_top_sample {
 	uint64_t requests; /* of the reader, so far */
 	/* What could not be read, and is 0 above. */
 	bool no_load, no_swap, no_available;
+	bool no_counts; /* of the processes: the list, or what is counted of one */
 	/* Names of the users, set by the reader of the sample; NULL: show numbers. Not owned. */
 	const struct vl_users *users;
 };
@@ -148,6 +150,8 @@ enum {
 };
 extern const struct vl_column vl_top_columns[];
 void vl_top_row(const struct vl_top_sample *sample, size_t i, struct vl_table *t);
+/* Could the value of @p in @column not be read? */
+bool vl_top_lacks(const struct vl_top_task *p, int column);
 
 /* The name of user @uid of @sample, or NULL. */
 const char *vl_top_user(const struct vl_top_sample *sample, uint32_t uid);

@@ -61,6 +61,15 @@ static bool check_task(struct vl_top_task *t, size_t text_len)
 	       is_inside(t->unit, t->unit_len, text_len) && t->state >= ' ' && t->state <= '~';
 }
 
+/* A bool of a sample that was sent: it may have any bits. */
+static bool bit(const bool *b)
+{
+	unsigned char v;
+
+	memcpy(&v, b, 1);
+	return v & 1;
+}
+
 /* Take all fields but the lists. */
 static void take_head(struct vl_top_sample *s, const struct vl_top_sample *h)
 {
@@ -73,6 +82,10 @@ static void take_head(struct vl_top_sample *s, const struct vl_top_sample *h)
 	s->mem = h->mem;
 	s->swap = h->swap;
 	memcpy(s->load, h->load, sizeof(s->load));
+	s->no_load = bit(&h->no_load);
+	s->no_swap = bit(&h->no_swap);
+	s->no_available = bit(&h->no_available);
+	s->no_counts = bit(&h->no_counts);
 	s->nr_threads = h->nr_threads;
 	s->nr_kernel = h->nr_kernel;
 	s->nr_running = h->nr_running;

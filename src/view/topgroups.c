@@ -49,8 +49,10 @@ void vl_top_containers(struct vl_top *t, struct vl_top_sample *ret)
 		const struct vl_group *g = vl_groups_find(&t->groups, p->groups);
 		const struct texts *of;
 
-		if (!g)
+		if (!g) {
+			p->lacks |= p->groups ? 1U << VL_TOP_LACKS_GROUPS : 0;
 			continue;
+		}
 		/* New groups are the last ones; some of those before could not be read. */
 		while (nr < t->groups.nr) {
 			if (!vl_grow(all, cap, nr, 64))

@@ -61,6 +61,26 @@ bool vl_top_uid(const struct vl_top_sample *sample, const char *name, uint32_t *
 	return !strcmp(name, "root");
 }
 
+bool vl_top_lacks(const struct vl_top_task *p, int column)
+{
+	const struct vl_fields fs = vl_top_task_fields();
+	const struct vl_column *c = &vl_top_columns[column];
+
+	switch (column) {
+	case VL_TOP_USER:
+		return p->lacks >> VL_TOP_LACKS_UID & 1;
+	case VL_TOP_CPU:
+		return p->lacks >> VL_TOP_LACKS_CPU & 1;
+	case VL_TOP_COMMAND:
+		return !p->text_len && p->lacks >> VL_TOP_LACKS_COMM & 1;
+	case VL_TOP_CONTAINER:
+	case VL_TOP_UNIT:
+		return p->lacks >> VL_TOP_LACKS_GROUPS & 1;
+	default:
+		return vl_record_lacks(&fs, p, c->at);
+	}
+}
+
 void vl_top_row(const struct vl_top_sample *sample, size_t i, struct vl_table *t)
 {
 	const struct vl_top_task *p = &sample->tasks[i];
@@ -68,17 +88,17 @@ void vl_top_row(const struct vl_top_sample *sample, size_t i, struct vl_table *t
 	const struct vl_fields fs = vl_top_task_fields();
 
 	vl_table_record(t, &fs, p);
-	if (p->lacks >> VL_TOP_LACKS_UID & 1)
+	if (vl_top_lacks(p, VL_TOP_USER))
 		;
 	else if (user)
 		vl_table_str(t, VL_TOP_USER, user);
 	else
 		vl_table_printf(t, VL_TOP_USER, "%u", p->euid);
-	if (p->cpu != VL_TOP_UNKNOWN && !(p->lacks >> VL_TOP_LACKS_CPU & 1))
+	if (p->cpu != VL_TOP_UNKNOWN && !vl_top_lacks(p, VL_TOP_CPU))
 		vl_table_int(t, VL_TOP_CPU, p->cpu);
 	if (p->text_len)
 		vl_table_text(t, VL_TOP_COMMAND, sample->text + p->text, p->text_len);
-	else if (!(p->lacks >> VL_TOP_LACKS_COMM & 1))
+	else if (!vl_top_lacks(p, VL_TOP_COMMAND))
 		vl_table_printf(t, VL_TOP_COMMAND, "[%.*s]", (int)strnlen(p->comm, sizeof(p->comm)),
 				p->comm);
 	if (p->box_len)

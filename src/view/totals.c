@@ -118,6 +118,12 @@ static void read_watermarks(struct vl_totals *t)
 	}
 }
 
+/* Read the variable at @va, if the kernel has it (@va is not 0). */
+static struct vl_error *read_known(struct vl_totals *t, uint64_t va, void *buf, size_t len)
+{
+	return va ? vl_read_error(vl_read(t->g->reader, &t->g->space, va, buf, len), va) : NULL;
+}
+
 static struct vl_error *find_cpus(struct vl_totals *t)
 {
 	bool up = vl_kernel_is_up(t->g->attach->kernel);
@@ -130,10 +136,13 @@ static struct vl_error *find_cpus(struct vl_totals *t)
 	if (err)
 		return err;
 	/* With room for one CPU only it is a constant, and no symbol. */
-	if (!read_at(t, symbol(t, "nr_cpu_ids"), &nr, sizeof(nr)) || !nr || nr > VL_MAX_CPUS)
+	err = read_known(t, symbol(t, "nr_cpu_ids"), &nr, sizeof(nr));
+	if (!nr || nr > VL_MAX_CPUS)
 		nr = 1;
-	if (!up)
-		read_at(t, symbol(t, "__cpu_online_mask"), mask, (nr + 63) / 64 * 8);
+	if (!err && !up)
+		err = read_known(t, symbol(t, "__cpu_online_mask"), mask, (nr + 63) / 64 * 8);
+	if (err)
+		return err;
 	t->offsets = calloc(nr, sizeof(*t->offsets));
 	t->online = calloc(nr, sizeof(*t->online));
 	if (!t->offsets || !t->online)
