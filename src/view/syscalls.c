@@ -48,16 +48,22 @@ struct check {
 	uint64_t stext, etext;
 	struct vl_module *modules;
 	size_t nr_modules;
+	bool lacks_modules; /* the list could not be read */
 	uint64_t table[MAX_CALLS], called[MAX_CALLS];
+	/* Could the entry of the table, or what the kernel calls, not be read? */
+	bool lacks_table[MAX_CALLS], lacks_called[MAX_CALLS];
 	unsigned char entries[MAX_CALLS][ENTRY_LEN];
-	uint8_t readable[MAX_CALLS];
+	enum vl_read_status status[MAX_CALLS]; /* of `entries` */
 	size_t nr;
 	bool by_switch;
 };
 
+#define NO_TABLE "the guest's sys_call_table is empty"
+
 static struct vl_error *read_table(struct check *c)
 {
 	uint64_t start, end;
+	size_t failed = 0;
 	struct vl_error *err = vl_need_symbol(c->g, "sys_call_table", "the table", &start);
 
 	if (err)
@@ -67,12 +73,21 @@ static struct vl_error *read_table(struct check *c)
 	if (c->nr > MAX_CALLS)
 		c->nr = MAX_CALLS;
 	err = vl_read_error(vl_read(c->g->reader, &c->g->space, start, c->table, 8 * c->nr), start);
-	if (err)
+	/* Entry by entry: a file may have one page of the table and lack the next one. */
+	for (size_t i = 0; err && i < c->nr; i++) {
+		enum vl_read_status st =
+			vl_read_u64(c->g->reader, &c->g->space, start + 8 * i, &c->table[i]);
+
+		c->lacks_table[i] = st != VL_READ_OK;
+		failed += c->lacks_table[i];
+	}
+	if (err && failed == c->nr)
 		return err;
+	vl_error_destroy(err);
 	/* The next symbol is aligned: the last words may be padding. */
-	while (c->nr && !c->table[c->nr - 1])
+	while (c->nr && !c->table[c->nr - 1] && !c->lacks_table[c->nr - 1])
 		c->nr--;
-	return c->nr ? NULL : vl_error_new(VL_ERR_KERNEL, "the guest's sys_call_table is empty");
+	return c->nr ? NULL : vl_error_new(VL_ERR_KERNEL, NO_TABLE);
 }
 
 /* Find the functions that the kernel calls: by its switch if it has one, else by the table. */
@@ -84,17 +99,25 @@ static struct vl_error *find_called(struct check *c)
 	struct vl_error *err;
 
 	memcpy(c->called, c->table, sizeof(c->called));
+	memcpy(c->lacks_called, c->lacks_table, sizeof(c->lacks_called));
 	if (end <= start)
 		return NULL;
 	if (end - start > MAX_SWITCH)
 		end = start + MAX_SWITCH;
 	c->by_switch = true;
+	/* The table is then for tracing only: it does not tell what is called. */
+	memset(c->called, 0, sizeof(c->called));
+	memset(c->lacks_called, true, sizeof(c->lacks_called));
 	code = malloc(end - start);
 	if (!code)
 		return vl_error_nomem();
 	err = vl_read_error(vl_read(c->g->reader, &c->g->space, start, code, end - start), start);
-	for (size_t i = 0; !err && i < c->nr; i++)
-		if (!vl_switch_target(code, end - start, start, (uint32_t)i, &c->called[i]))
+	if (err)
+		return err;
+	for (size_t i = 0; i < c->nr; i++)
+		if (vl_switch_target(code, end - start, start, (uint32_t)i, &c->called[i]))
+			c->lacks_called[i] = false;
+		else if (!err)
 			err = vl_error_hint(vl_error_new(VL_ERR_KERNEL,
 							 "the switch over system calls "
 							 "(x64_sys_call) is not understood for %zu",
@@ -128,8 +151,8 @@ static void skip_counting(struct check *c, size_t i)
 	if (!len || !vl_symbol_at(c->k, va, &offset) || offset)
 		return;
 	c->called[i] = va;
-	c->readable[i] =
-		!vl_read(c->g->reader, &c->g->space, va, c->entries[i], sizeof(c->entries[i]));
+	c->status[i] =
+		vl_read(c->g->reader, &c->g->space, va, c->entries[i], sizeof(c->entries[i]));
 }
 
 static void read_entries(struct check *c)
@@ -143,9 +166,9 @@ static void read_entries(struct check *c)
 	if (items)
 		vl_gather(c->g->reader, &c->g->space, items, c->nr);
 	for (size_t i = 0; items && i < c->nr; i++)
-		c->readable[i] = items[i].status == VL_READ_OK;
+		c->status[i] = (enum vl_read_status)items[i].status;
 	for (size_t i = 0; items && c->by_switch && i < c->nr; i++)
-		if (c->readable[i])
+		if (c->status[i] == VL_READ_OK)
 			skip_counting(c, i);
 	free(items);
 }
@@ -165,7 +188,8 @@ static void where(const struct check *c, uint64_t va, char *buf, size_t size)
 	else if (m)
 		snprintf(buf, size, "in module %.*s", VL_MODULE_NAME, m->name);
 	else
-		snprintf(buf, size, "outside of the kernel's text and of any module");
+		snprintf(buf, size, "outside of the kernel's text%s",
+			 c->lacks_modules ? "" : " and of any module");
 }
 
 static bool is_at(const struct check *c, const char *prefix, const char *name, uint64_t va)
@@ -236,7 +260,11 @@ static bool judge_entry(const struct check *c, size_t i, char *buf, size_t size)
 	uint64_t to, offset;
 	char place[128];
 
-	if (!c->readable[i]) {
+	/* Of a file, that is no fault of the kernel: it is said at the end. */
+	if (!vl_target_is_live(c->g->target) &&
+	    (c->status[i] == VL_READ_NO_RAM || c->status[i] == VL_READ_GONE))
+		return false;
+	if (c->status[i] != VL_READ_OK) {
 		snprintf(buf, size, "its code cannot be read");
 		return true;
 	}
@@ -277,9 +305,14 @@ static void show_call(const struct check *c, size_t i, struct vl_table *t)
 	vl_table_row(t);
 	vl_table_uint(t, SC_NR, i);
 	vl_table_str(t, SC_NAME, name);
-	vl_table_uint(t, SC_ADDRESS, va);
 	vl_table_str(t, SC_VIA, c->by_switch ? "switch" : "table");
-	vl_table_uint(t, SC_TABLE, c->table[i]);
+	if (!c->lacks_table[i])
+		vl_table_uint(t, SC_TABLE, c->table[i]);
+	if (c->lacks_called[i]) {
+		free(name);
+		return;
+	}
+	vl_table_uint(t, SC_ADDRESS, va);
 	/* One address can have several names: take the call's own. */
 	if (name && symbol && is_at(c, "__x64_sys_", name, va)) {
 		snprintf(exact, sizeof(exact), "__x64_sys_%s", name);
@@ -291,7 +324,7 @@ static void show_call(const struct check *c, size_t i, struct vl_table *t)
 		vl_table_str(t, SC_SYMBOL, symbol);
 	marked = judge_target(c, name, symbol, offset, va, mark, sizeof(mark)) ||
 		 judge_entry(c, i, mark, sizeof(mark));
-	if (!marked && c->by_switch && c->table[i] != va) {
+	if (!marked && c->by_switch && !c->lacks_table[i] && c->table[i] != va) {
 		char place[128];
 
 		where(c, c->table[i], place, sizeof(place));
@@ -325,7 +358,7 @@ static struct vl_error *run_syscalls(struct vl_raw_guest *g, struct vl_table *t)
 	if (!err) {
 		read_entries(c);
 		/* Without modules an address is only "outside". */
-		vl_error_destroy(vl_modules_listed(g, &c->modules, &c->nr_modules));
+		c->lacks_modules = vl_discard(vl_modules_listed(g, &c->modules, &c->nr_modules));
 	}
 	for (size_t i = 0; !err && i < c->nr; i++)
 		show_call(c, i, t);
