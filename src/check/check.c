@@ -14,6 +14,7 @@
 #include "../base/bisect.h"
 #include "../base/hash.h"
 #include "../base/cleanup.h"
+#include "../host/file.h"
 #include "../view/dispatch.h"
 
 enum {
@@ -103,10 +104,43 @@ static bool holds(struct vl_checker *c, const struct vl_check_row *row)
 	return held;
 }
 
+/*
+ * May @row, a finding, come from memory that the file lacks? The owner of code may be in a list that
+ * could not be read to its end. Other findings may rest on something that the check has not found.
+ */
+static bool is_doubtful(const struct vl_checker *c, const struct vl_check_row *row)
+{
+	enum vl_place_kind kind;
+
+	if (!row->code)
+		return !row->sound && vl_target_misses(c->g->target) > c->misses;
+	kind = vl_place_of(&c->places, row->code).kind;
+	return c->lacks_owners && kind != VL_PLACE_TEXT && kind != VL_PLACE_IMAGE;
+}
+
+/* The same row as a note that says why it is none of a finding. */
+static void show_doubt(struct vl_checker *c, const struct vl_check_row *row)
+{
+	char found[VL_CHECK_TEXT], text[2 * VL_CHECK_TEXT];
+	struct vl_check_row doubt = *row;
+
+	snprintf(text, sizeof(text), "not sure, as the file lacks memory: %s",
+		 row->found ? row->found : vl_check_describe(c, row->code, found));
+	doubt.class = VL_CHECK_NOTE;
+	doubt.unsure = true;
+	doubt.found = text;
+	doubt.expected = NULL;
+	vl_check_show(c, &doubt);
+}
+
 void vl_check_show(struct vl_checker *c, const struct vl_check_row *row)
 {
 	char symbol[VL_CHECK_TEXT], found[VL_CHECK_TEXT], owner[VL_CHECK_TEXT];
 
+	if (row->class == VL_CHECK_FINDING && is_doubtful(c, row)) {
+		show_doubt(c, row);
+		return;
+	}
 	if (row->class == VL_CHECK_FINDING && !holds(c, row))
 		return;
 	if (c->rows[row->class]++ >= ROWS_MAX)
@@ -164,6 +198,7 @@ struct check {
 	 * its code. NULL: it needs types. A list of owners that lacks some makes false findings.
 	 */
 	const enum vl_field *fields;
+	bool owners; /* it adds owners of code */
 };
 
 static const enum vl_field no_fields[] = { VL_NR_FIELDS };
@@ -201,12 +236,40 @@ static struct vl_error *say_untyped(const struct vl_checker *c)
 			     VL_ADD_TYPES);
 }
 
+/* Note that check @name needs memory that the file lacks. */
+static void note_cut(struct vl_checker *c, const char *name)
+{
+	struct vl_error *missed = vl_target_missed_since(c->g->target, c->misses);
+
+	if (!strstr(c->cut, name))
+		vl_append(c->cut, sizeof(c->cut), "%s%s", *c->cut ? ", " : "", name);
+	c->missed = vl_error_first(c->missed, missed);
+}
+
+/* The checks that could be made in part only; takes c->missed. */
+static struct vl_error *say_cut(struct vl_checker *c)
+{
+	struct vl_error *err = c->missed;
+
+	c->missed = NULL;
+	if (!err)
+		return NULL;
+	return vl_error_prefix(err, "not all could be checked of %s%s%s", c->cut,
+			       *c->untyped ? ", and without types nothing of " : "", c->untyped);
+}
+
 /* Make the @nr checks @list, all of them; *@first gets the first error. */
 static void make(struct vl_checker *c, const struct check *list, size_t nr, struct vl_error **first)
 {
 	for (size_t i = 0; i < nr; i++) {
-		struct vl_error *why = bears(c, &list[i]) ? list[i].run(c) : NULL;
+		struct vl_error *why;
 
+		c->misses = vl_target_misses(c->g->target);
+		why = bears(c, &list[i]) ? list[i].run(c) : NULL;
+		if (vl_target_misses(c->g->target) > c->misses) {
+			note_cut(c, list[i].name);
+			c->lacks_owners |= list[i].owners;
+		}
 		if (why)
 			why = vl_error_prefix(why, "%s could not be checked", list[i].name);
 		*first = vl_error_first(*first, why);
@@ -218,27 +281,33 @@ static struct vl_error *look(struct vl_checker *c)
 {
 	static const struct check list[] = {
 		/* The checks that add owners of memory come first: the others need these owners. */
-		{ "the code that the kernel has made", vl_check_stubs, stubs_fields },
-		{ "BPF", vl_check_bpf, NULL },
-		{ "what is attached to the kernel", vl_check_attached, NULL },
-		{ "the system calls", vl_check_calls, stubs_fields },
-		{ "the entries of the kernel", vl_check_entry, no_fields },
-		{ "the protection of the kernel's memory", vl_check_protection, no_fields },
-		{ "the kernel's text", vl_check_text, NULL },
-		{ "the trusted text", vl_check_image, vl_scan_asks },
-		{ "the pointers", vl_check_pointers, NULL },
-		{ "the registered functions", vl_check_hooks, NULL },
-		{ "the network's functions", vl_check_network, NULL },
-		{ "the timers", vl_check_later, NULL },
-		{ "the files' functions", vl_check_files, NULL },
-		{ "the functions of open files and sockets", vl_check_objects, NULL },
-		{ "the modules' memory", vl_check_memory, NULL },
-		{ "the tasks", vl_check_tasks, NULL },
-		{ "the restrictions", vl_check_limits, no_fields },
-		{ "what taints the kernel", vl_check_taints, taints_fields },
+		{ "the code that the kernel has made", vl_check_stubs, stubs_fields, true },
+		{ "BPF", vl_check_bpf, NULL, true },
+		{ "what is attached to the kernel", vl_check_attached, NULL, true },
+		{ "the system calls", vl_check_calls, stubs_fields, false },
+		{ "the entries of the kernel", vl_check_entry, no_fields, false },
+		{ "the protection of the kernel's memory", vl_check_protection, no_fields, false },
+		{ "the kernel's text", vl_check_text, NULL, false },
+		{ "the trusted text", vl_check_image, vl_scan_asks, false },
+		{ "the pointers", vl_check_pointers, NULL, false },
+		{ "the registered functions", vl_check_hooks, NULL, false },
+		{ "the network's functions", vl_check_network, NULL, false },
+		{ "the timers", vl_check_later, NULL, false },
+		{ "the files' functions", vl_check_files, NULL, false },
+		{ "the functions of open files and sockets", vl_check_objects, NULL, false },
+		{ "the modules' memory", vl_check_memory, NULL, false },
+		{ "the tasks", vl_check_tasks, NULL, false },
+		{ "the restrictions", vl_check_limits, no_fields, false },
+		{ "what taints the kernel", vl_check_taints, taints_fields, false },
 	};
-	struct vl_error *err = vl_places_init(c->g, &c->places), *more = NULL;
+	struct vl_error *err, *more = NULL;
 
+	c->misses = vl_target_misses(c->g->target);
+	err = vl_places_init(c->g, &c->places);
+	if (vl_target_misses(c->g->target) > c->misses) {
+		note_cut(c, "the owners of code");
+		c->lacks_owners = true;
+	}
 	if (!err && c->places.partial)
 		more = vl_error_new(VL_ERR_KERNEL,
 				    "executable memory outside the modules could not "
@@ -297,10 +366,10 @@ static void hold(struct vl_checker *c)
 static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct vl_table *t)
 {
 	static const struct check comparisons[] = {
-		{ "the processes", vl_check_processes, vl_scan_asks },
-		{ "what is mounted over processes", vl_check_mounts, vl_scan_asks },
-		{ "the modules", vl_check_modules, vl_scan_asks },
-		{ "the sockets", vl_check_sockets, vl_scan_asks },
+		{ "the processes", vl_check_processes, vl_scan_asks, false },
+		{ "what is mounted over processes", vl_check_mounts, vl_scan_asks, false },
+		{ "the modules", vl_check_modules, vl_scan_asks, false },
+		{ "the sockets", vl_check_sockets, vl_scan_asks, false },
 	};
 	struct vl_checker c = {
 		.g = g,
@@ -337,6 +406,7 @@ static struct vl_error *run(struct vl_raw_guest *g, struct vl_sys *sys, struct v
 	free(c.found);
 	free(c.held);
 	err = vl_error_first(say_untyped(&c), err);
+	err = vl_error_first(say_cut(&c), err);
 	return err ? err : vl_table_end(t);
 }
 

@@ -83,10 +83,15 @@ struct vl_checker {
 	/* Hashes of this pass's findings, and, in ascending order, of those of the pass before. */
 	uint64_t *found, *held;
 	size_t nr_found, cap_found, nr_held;
-	uint64_t code_left;	  /* bytes of compiled BPF that this pass may still decode */
-	bool knows_classic;	  /* vl_check_memory() has added all that looks like classic BPF */
-	uint64_t nr_doubtful;	  /* vl_check_later(): of a file of several points in time */
-	bool again;		  /* show only findings that the pass before had */
+	uint64_t code_left;   /* bytes of compiled BPF that this pass may still decode */
+	bool knows_classic;   /* vl_check_memory() has added all that looks like classic BPF */
+	uint64_t nr_doubtful; /* vl_check_later(): of a file of several points in time */
+	bool again;	      /* show only findings that the pass before had */
+	/* Of a file that lacks memory: a list of owners of code may be longer than what was read. */
+	bool lacks_owners;
+	uint64_t misses;	  /* vl_target_misses() when the check began */
+	char cut[512];		  /* names of checks that need memory which the file lacks */
+	struct vl_error *missed;  /* the first such memory */
 	char untyped[512];	  /* names of checks that need types, which the kernel lacks */
 	struct vl_error *damaged; /* vl_hook_damaged() was called: the first time */
 };
@@ -97,6 +102,7 @@ struct vl_check_row {
 	const char *check; /* "pointers" */
 	bool likely;	   /* a finding that can be harmless */
 	bool unsure;	   /* a note about something that could not be checked */
+	bool sound;	   /* a finding that no missing memory can cause */
 	uint64_t at;	   /* address of what was checked */
 	const char *what;  /* the name of the object; NULL: the symbol at `at` */
 	const char *expected;

@@ -8,6 +8,7 @@
 #include "../attach/attach.h"
 #include "../base/array.h"
 #include "../base/cleanup.h"
+#include "../host/file.h"
 
 /* Bytes of a table of functions: struct net_device_ops has some 700. */
 #define TABLE_MAX 4096
@@ -20,18 +21,22 @@ bool vl_hook_word(struct vl_checker *c, uint64_t va, uint64_t *ret)
 
 void vl_hook_incomplete(struct vl_checker *c, const char *check, const char *what)
 {
-	vl_check_show(c, &(struct vl_check_row){
-				 .class = VL_CHECK_NOTE,
-				 .unsure = true,
-				 .check = check,
-				 .what = what,
-				 .found = "not checked to the end: it changes, or is damaged",
-			 });
+	vl_check_show(c,
+		      &(struct vl_check_row){
+			      .class = VL_CHECK_NOTE,
+			      .unsure = true,
+			      .check = check,
+			      .what = what,
+			      .found = vl_target_misses(c->g->target) > c->misses ?
+					       "not checked to the end: the file lacks memory" :
+					       "not checked to the end: it changes, or is damaged",
+		      });
 }
 
 void vl_hook_damaged(struct vl_checker *c, const char *check, const char *what)
 {
-	if (!c->damaged)
+	/* What the file lacks is said by the caller, for all of the check. */
+	if (!c->damaged && vl_target_misses(c->g->target) == c->misses)
 		c->damaged = vl_error_new(
 			VL_ERR_KERNEL, "%s could not be checked: %s cannot be read, or is damaged",
 			check, what);

@@ -66,10 +66,13 @@ static void add_peer(const struct vl_table *sockets, const char *address, char *
 			  vl_check_cell(sockets, i, "COMM", comm, sizeof(comm)) ? comm : "");
 }
 
-/* Show each marked row of @from: the cells of @columns, and the mark as the finding. */
+/*
+ * Show each marked row of @from: the cells of @columns, and the mark as the finding. @sound: the
+ * table has no marks that come from memory which a file lacks.
+ */
 static void take(struct vl_checker *c, const struct vl_table *from, const char *check,
 		 const char *const columns[2], const char *address, const char *expected,
-		 const struct vl_table *sockets)
+		 const struct vl_table *sockets, bool sound)
 {
 	for (size_t i = 0; i < from->nr_rows; i++) {
 		char mark[VL_CHECK_TEXT], a[80], b[80], at[32], what[VL_CHECK_TEXT];
@@ -89,6 +92,7 @@ static void take(struct vl_checker *c, const struct vl_table *from, const char *
 					 .check = check,
 					 .at = address_in(from, i, address),
 					 .what = what,
+					 .sound = sound,
 					 .expected = expected,
 					 .found = mark,
 				 });
@@ -103,7 +107,7 @@ struct vl_error *vl_check_calls(struct vl_checker *c)
 
 	vl_table_init(&t, vl_scan_syscalls.columns);
 	err = vl_scan_syscalls.run(c->g, &t);
-	take(c, &t, "system calls", names, "ADDRESS", "the call's own function", NULL);
+	take(c, &t, "system calls", names, "ADDRESS", "the call's own function", NULL, false);
 	vl_table_deinit(&t);
 	return err;
 }
@@ -235,7 +239,7 @@ static struct vl_error *compare(struct vl_checker *c, const struct vl_diff *diff
 
 	vl_table_init(&t, diff->columns);
 	err = diff->run(c->g, c->sys, &t);
-	take(c, &t, diff->name, names, address, "the same in every list", NULL);
+	take(c, &t, diff->name, names, address, "the same in every list", NULL, true);
 	vl_table_deinit(&t);
 	return err;
 }
@@ -266,7 +270,7 @@ struct vl_error *vl_check_sockets(struct vl_checker *c)
 	/* Details that cannot be read are left out. */
 	if (t.nr_marked)
 		vl_error_destroy(vl_scan_sockets.run(c->g, &all));
-	take(c, &t, vl_diff_sockets.name, names, "SOCK", "the same in every list", &all);
+	take(c, &t, vl_diff_sockets.name, names, "SOCK", "the same in every list", &all, true);
 	vl_table_deinit(&all);
 	vl_table_deinit(&t);
 	return err;

@@ -8,6 +8,7 @@
 #include "../attach/attach.h"
 #include "../base/array.h"
 #include "../base/cleanup.h"
+#include "../host/file.h"
 #include "hooks.h"
 #include "roots.h"
 #include "tasks.h"
@@ -150,6 +151,23 @@ static void add_credentials(struct vl_fields *fs)
 				      parts[i].size);
 }
 
+/*
+ * Where a file lacks memory, keep the tasks of which all fields could be read but those in the mask
+ * @but: user 0 is no finding if its number is not in the file.
+ */
+static size_t keep_whole(const struct vl_checker *c, struct vl_checked_task *t, size_t nr,
+			 uint32_t but)
+{
+	size_t kept = 0;
+
+	if (vl_target_misses(c->g->target) == c->misses)
+		return nr;
+	for (size_t i = 0; i < nr; i++)
+		if (!(t[i].lacks & ~but))
+			t[kept++] = t[i];
+	return kept;
+}
+
 struct vl_error *vl_check_tasks(struct vl_checker *c)
 {
 	/* The pointer to struct kthread; before 5.17 it was in set_child_tid. */
@@ -159,6 +177,7 @@ struct vl_error *vl_check_tasks(struct vl_checker *c)
 	struct vl_walk w = { .stride = sizeof(struct vl_checked_task) };
 	struct vl_error *err;
 	struct vl_checked_task *t;
+	int function;
 	size_t nr;
 
 	vl_fields_add_plain(&fs, VL_FIELD_ADDRESS, offsetof(struct vl_checked_task, at));
@@ -224,13 +243,16 @@ struct vl_error *vl_check_tasks(struct vl_checker *c)
 		program.offset[3] = (int32_t)vl_offset(c->l, VL_F_INODE_MODE);
 		fs.f[fs.nr++] = program;
 	}
-	vl_fields_add_through(&fs, at, VL_F_KTHREAD_FN, offsetof(struct vl_checked_task, function),
-			      8);
+	function = vl_fields_add_through(&fs, at, VL_F_KTHREAD_FN,
+					 offsetof(struct vl_checked_task, function), 8);
+	vl_fields_note_lacks(&fs, offsetof(struct vl_checked_task, lacks));
 	err = vl_collect_tasks(c->g, &w, &fs, &nr);
 	t = w.records;
 	if (nr) {
 		check_threads(c, t, nr);
 		check_memory(c, t, nr);
+		/* Only threads of the kernel have that one. */
+		nr = keep_whole(c, t, nr, function < 0 ? 0 : 1U << function);
 		vl_check_creds(c, t, nr);
 	}
 	free(w.records);

@@ -26,6 +26,7 @@ struct vl_checked_task {
 	uint32_t flags, uid, euid, suid, fsuid, account, nr_groups;
 	uint16_t mode; /* of the program's file */
 	char comm[16];
+	uint32_t lacks; /* the fields that could not be read, see vl_fields_note_lacks() */
 };
 
 /* "process PID (NAME)" in @buf. */

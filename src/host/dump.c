@@ -361,9 +361,27 @@ static bool is_left_out(const struct vl_target *t, uint64_t gpa)
 
 void vl_target_note_miss(struct vl_target *t, uint64_t gpa, const struct vl_error *err)
 {
-	if (dump_of(t) && !dump_of(t)->missed &&
-	    (err ? err->code == VL_ERR_LACKING : vl_target_lacks(t, gpa) || is_left_out(t, gpa)))
-		((struct vl_dump *)t->priv)->missed = gpa + !gpa;
+	struct vl_dump *d = t->ops == &dump_ops ? t->priv : NULL;
+
+	if (!d ||
+	    !(err ? err->code == VL_ERR_LACKING : vl_target_lacks(t, gpa) || is_left_out(t, gpa)))
+		return;
+	if (!d->missed)
+		d->missed = gpa + !gpa;
+	d->nr_missed++;
+	d->last_missed = gpa;
+}
+
+uint64_t vl_target_misses(const struct vl_target *t)
+{
+	const struct vl_dump *d = dump_of(t);
+
+	return d ? d->nr_missed : 0;
+}
+
+struct vl_error *vl_target_missed_since(const struct vl_target *t, uint64_t before)
+{
+	return vl_target_misses(t) > before ? vl_target_lacking(t, dump_of(t)->last_missed) : NULL;
 }
 
 struct vl_error *vl_target_missed(struct vl_target *t)

@@ -23,6 +23,7 @@ struct vl_dump {
 	uint64_t end;	 /* of the memory, by its kernel, if no header says it; 0: not known */
 	bool open_end;	 /* it has addresses, and does not say how many ranges it has: LiME, AVML */
 	uint64_t missed; /* as vl_target_note_miss(); 0: nothing */
+	uint64_t nr_missed, last_missed; /* of all reads */
 };
 
 /* Load the file's headers: RAM ranges, registers. */

@@ -18,6 +18,7 @@ struct seen_task {
 	uint64_t task, mm;
 	int32_t pid, exit_state;
 	char comm[16];
+	uint32_t lacks; /* the fields that could not be read */
 };
 
 #define OUT(type, member) offsetof(type, member), sizeof(((type *)0)->member)
@@ -45,7 +46,9 @@ static struct vl_error *walk_tasks(struct vl_comparison *k, struct vl_diff_items
 	vl_fields_add(&fs, VL_F_TASK_COMM, OUT(struct seen_task, comm));
 	vl_fields_add(&fs, VL_F_TASK_EXIT_STATE, OUT(struct seen_task, exit_state));
 	vl_fields_add(&fs, VL_F_TASK_MM, OUT(struct seen_task, mm));
+	vl_fields_note_lacks(&fs, offsetof(struct seen_task, lacks));
 	err = vl_collect_tasks(k->g, &w, &fs, &nr);
+	err = vl_records_keep(&w, &fs, offsetof(struct seen_task, pid), "processes", err, &nr);
 	t = w.records;
 	for (size_t i = 0; i < nr; i++)
 		if (!only_ended || is_ended(&t[i], ~0))
@@ -67,6 +70,7 @@ struct seen_pid {
 	uint32_t nr;
 	uint64_t link; /* pid->tasks[PIDTYPE_TGID].first; 0: no process has this id */
 	char comm[16];
+	uint32_t lacks; /* the fields that could not be read */
 };
 
 /* enum pid_type, include/linux/pid_types.h; and the sizes of hlist heads and nodes in bytes. */
@@ -118,7 +122,9 @@ static struct vl_error *by_pids(struct vl_comparison *k, struct vl_diff_items *i
 	if (err)
 		return err;
 	w.head += vl_offset(l, VL_F_PIDNS_HEAD);
+	vl_fields_note_lacks(&fs, offsetof(struct seen_pid, lacks));
 	err = vl_collect(k->g, &w, &fs, "the tree of ids", &nr);
+	err = vl_records_keep(&w, &fs, offsetof(struct seen_pid, nr), "ids", err, &nr);
 	p = w.records;
 	for (size_t i = 0; i < nr; i++)
 		if (p[i].link)
@@ -151,7 +157,9 @@ static struct vl_error *see_group(struct vl_comparison *k, struct vl_diff_items 
 	vl_fields_add(&fs, VL_F_TASK_TGID, OUT(struct seen_task, pid));
 	vl_fields_add_through(&fs, VL_F_TASK_LEADER, VL_F_TASK_COMM, OUT(struct seen_task, comm));
 	vl_fields_add(&fs, VL_F_TASK_EXIT_STATE, OUT(struct seen_task, exit_state));
+	vl_fields_note_lacks(&fs, offsetof(struct seen_task, lacks));
 	err = vl_collect(k->g, &w, &fs, "a cgroup's list of tasks", &nr);
+	err = vl_records_keep(&w, &fs, offsetof(struct seen_task, pid), "processes", err, &nr);
 	t = w.records;
 	for (size_t i = 0; i < nr; i++)
 		if (t[i].pid)

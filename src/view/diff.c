@@ -13,6 +13,7 @@
 
 #include "../base/append.h"
 #include "../base/array.h"
+#include "../host/file.h"
 #include "../syscall/answer.h"
 
 /*
@@ -189,6 +190,22 @@ struct vl_error *vl_diff_read(const struct vl_raw_guest *g, struct vl_sys *sys, 
 }
 
 /*
+ * Follow way @i. What it needs and the file lacks is an error, too; but what the way shows counts
+ * then.
+ */
+static struct vl_error *go_way(struct vl_comparison *k, size_t i, struct vl_diff_items *items)
+{
+	const uint64_t before = vl_target_misses(k->g->target);
+	struct vl_error *err = k->kind->ways[i].go(k, items, 1U << i);
+	struct vl_error *missed = vl_target_missed_since(k->g->target, before);
+
+	k->cut &= ~(1U << i);
+	if (missed && !err)
+		k->cut |= 1U << i;
+	return vl_error_first(err, missed);
+}
+
+/*
  * Follow once all ways that the guest's own code answers (@own), or all others, in one epoch, and
  * note those that fail. It is an error if the kernel cannot answer at this moment; with @final that
  * is noted, too.
@@ -214,7 +231,7 @@ static struct vl_error *go_ways(struct vl_comparison *k, struct vl_diff_items *i
 			why = vl_scan_bears(k->g, way->fields ? way->fields : vl_scan_asks,
 					    way->name);
 			if (!why)
-				why = way->go(k, items, 1U << i);
+				why = go_way(k, i, items);
 		}
 		if (why && is_momentary(why) && !final) {
 			/*
@@ -261,7 +278,7 @@ static unsigned gone(const struct vl_comparison *k)
 	unsigned all = 0;
 
 	for (size_t i = 0; i < k->kind->nr_ways; i++)
-		if (!k->why[i] && (k->g->own || !k->kind->ways[i].own))
+		if ((!k->why[i] || k->cut >> i & 1) && (k->g->own || !k->kind->ways[i].own))
 			all |= 1U << i;
 	return all & ~k->absent;
 }
@@ -274,7 +291,7 @@ static unsigned whole(const struct vl_comparison *k)
 	for (size_t i = 0; i < k->kind->nr_ways; i++)
 		if (k->kind->ways[i].part)
 			all &= ~(1U << i);
-	return all;
+	return all & ~k->cut;
 }
 
 static struct vl_error *look(struct vl_comparison *k, struct vl_diff_items *items)
@@ -389,7 +406,7 @@ static void show_items(struct vl_table *t, const struct vl_comparison *k,
 		if (it->address)
 			vl_table_uint(t, kind->address_column, it->address);
 		for (size_t w = 0; w < kind->nr_ways; w++)
-			if (seen & 1U << w)
+			if (seen & ~(k->cut & ~it->shown) & 1U << w)
 				vl_table_uint(t, kind->first_column + w, it->shown >> w & 1);
 		if (differs(it))
 			show_mark(t, kind->first_column + kind->nr_ways, kind, it, all);

@@ -36,6 +36,7 @@ struct vl_comparison {
 	const struct vl_diff_kind *kind;
 	struct vl_error *why[VL_DIFF_WAYS]; /* ways that failed */
 	unsigned absent; /* bit i: the kernel was built without the list of way i */
+	unsigned cut;	 /* bit i: way i needs memory that the file lacks, so it may show less */
 };
 
 /* A way to the list. */

@@ -63,7 +63,7 @@ static bool read_task(struct vl_raw_guest *g, uint64_t at, struct vl_live_task *
 
 	ret->at = at;
 	if (!vl_object(g, at, parts, 2) || !stack || stack % VL_PAGE_SIZE || sp <= stack ||
-	    sp - stack > STACK_MAX || !vl_object(g, at, parts, ARRAY_SIZE(parts)))
+	    sp - stack > STACK_MAX || vl_object_lacks(g, at, parts, ARRAY_SIZE(parts)))
 		return false;
 	state |= (uint32_t)long_state;
 	if (state == TASK_DEAD || state == TASK_NEW)
@@ -107,6 +107,17 @@ static void sort(struct vl_live_tasks *l)
 	l->nr = nr;
 }
 
+/* Remove the tasks with the id 0. */
+static void remove_zero(struct vl_live_tasks *l)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < l->nr; i++)
+		if (l->v[i].pid || l->v[i].tgid)
+			l->v[nr++] = l->v[i];
+	l->nr = nr;
+}
+
 static uint64_t word(struct vl_raw_guest *g, uint64_t va)
 {
 	uint64_t v;
@@ -131,6 +142,9 @@ static struct vl_error *remove_idle(struct vl_raw_guest *g, struct vl_live_tasks
 		uint64_t idle = word(g, rq + cpus.offsets[i] + vl_offset(layout, VL_F_RQ_IDLE));
 		size_t at = vl_bisect(k, l->nr, l->v[k].at < idle);
 
+		/* Each CPU has one: the file lacks that memory. */
+		if (!idle)
+			remove_zero(l);
 		if (at < l->nr && l->v[at].at == idle) {
 			memmove(&l->v[at], &l->v[at + 1], (l->nr - at - 1) * sizeof(*l->v));
 			l->nr--;

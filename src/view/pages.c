@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "collect.h"
 
+#include "../host/file.h"
+
 #define ENTRIES 512
 /* Rights that a page has if all entries on the way to it have them. */
 #define ALL_HAVE (X86_PTE_US | X86_PTE_RW)
@@ -40,14 +42,19 @@ static bool walk_table(struct walk *w, uint64_t gpa, int level, uint64_t base, u
 	uint64_t entries[ENTRIES], size = 1UL << (12 + 9 * (level - 1));
 	uint64_t *known = w->known ? &w->known[gpa / VL_PAGE_SIZE % KNOWN] : NULL;
 	uint64_t before = w->executable;
+	struct vl_error *err;
 
 	if (known && (way & X86_PTE_NX || *known == (gpa | (uint64_t)level)))
 		return true;
 	if (!w->left)
 		return false;
 	w->left--;
-	if (vl_discard(vl_target_read(w->t, gpa, entries, sizeof(entries))))
+	err = vl_target_read(w->t, gpa, entries, sizeof(entries));
+	if (err) {
+		vl_target_note_miss(w->t, gpa, err->code == VL_ERR_LACKING ? err : NULL);
+		vl_error_destroy(err);
 		return true;
+	}
 	for (unsigned i = 0; i < ENTRIES; i++) {
 		uint64_t va = base + i * size, e = entries[i];
 
