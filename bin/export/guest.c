@@ -92,7 +92,8 @@ static struct vl_error *copy(const struct vl_error *err)
 /* Close the guest and let some time pass before the next try. Returns @err. */
 static struct vl_error *retry_later(struct export_guest *g, struct vl_error *err)
 {
-	set_state(g, state_of_error(err));
+	/* A file that does not have what is needed is still there. */
+	set_state(g, g->guest && !vl_guest_is_live(g->guest) ? "dump" : state_of_error(err));
 	forget(g);
 	g->retry_ns = g->retry_ns ? g->retry_ns * 2 : RETRY_FIRST;
 	g->retry_ns = g->retry_ns < RETRY_MOST ? g->retry_ns : RETRY_MOST;
