@@ -98,12 +98,39 @@ setup() {
 		"$VT_TESTS/lib/punch" "$DUMPS/g7.elf" "$T/punched" "$((SRANDOM >> 4))" "$share" \
 			"$image-$(printf '%x' $((image + (64 << 20))))"
 		"$VT_TESTS/lib/punch" --compare "$DUMPS/g7.elf" "$T/punched" vps vuname vfree vlsmod vuptime \
-			vlsof vss vip vdmesg vpidlist vpslist vcredlist || fail "share $share"
+			vlsof vss vip vdmesg vpidlist vpslist vcredlist vcheck vsyscalldump "vtop -b -n 1" export \
+			|| fail "share $share"
 		# A program that would print 1970 ends instead, with what the kernel's code lacked.
 		run --separate-stderr vdate --partial "$T/punched" +%s
 		[[ $status -eq 0 && $output == "$(vdate "$DUMPS/g7.elf" +%s)" ]] ||
 			[[ $status -eq 3 && -z $output && $stderr == "vdate: $T/punched: "* ]] || fail "$output $stderr"
 	done
+}
+
+# What only some pages show is no finding: neither that a process is hidden, nor that code has no owner.
+@test "a file with holes, also in its kernel: vcheck finds nothing, and says what it could not check" {
+	local seed first kept tool
+	dump g7
+	first=$(vmem -J "$DUMPS/g7.elf" | jq -r '.memory[] | select(.what == "kernel image") | .phys' | head -1)
+	# Its text and constants, with the tables of symbols; its data may be missing.
+	kept=$first-$(printf '%x' $((first + (33 << 20))))
+	for seed in 1 2 3; do
+		"$VT_TESTS/lib/punch" "$DUMPS/g7.elf" "$T/punched" "$seed" 40 "$kept"
+		run --separate-stderr vcheck --partial "$T/punched"
+		assert_status 3
+		[[ $output != *finding* && $output != *"no findings"* ]] || fail "$output"
+		# Its types may be cut, too, and its symbols must not.
+		[[ ${stderr_lines[-1]} == "vcheck: $T/punched: not all could be checked of "*" is not in the file; "* ]] ||
+			fail "$stderr"
+		for tool in "vsyscalldump --partial" "vtop -b -n 1 --partial" "vps --containers --partial" "vlens export --once"; do
+			# shellcheck disable=SC2086 # words
+			run --separate-stderr $tool "$T/punched"
+			[[ $status -eq 3 || $tool == vsyscalldump* ]] || fail "$tool: status $status"
+			[[ $status -eq 0 || ${stderr_lines[-1]} == *"$T/punched: "*"; "* ]] || fail "$tool: $stderr"
+		done
+	done
+	run --separate-stderr vwatch --duration 1 "$T/punched"
+	assert_refused vwatch "$T/punched" "a file does not change"
 }
 
 @test "a LiME file that ends with a range, and lacks what is behind: its kernel knows" {
