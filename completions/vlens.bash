@@ -55,6 +55,37 @@ _vlens_command() {
 	fi
 }
 
+# What a tool says of a guest, $@: a guest that does not answer is left alone after some seconds.
+_vlens_inside() { timeout -k 1 3 "$@" 2>/dev/null </dev/null; }
+
+# Complete what is in guest $2, for applet $1: word $3, behind word $4. False: nothing of it is.
+_vlens_in_guest() {
+	local applet=$1 guest=$2 cur=$3 prev=$4 head
+	case $applet/$prev in
+	vps/-p | vps/-q | vps/--pid | vps/--ppid | vlsof/-p | vpidstat/-p)
+		head=${cur%"${cur##*,}"}
+		_vlens_lines "${cur#"$head"}" "$(_vlens_inside vpidlist --no-headers -o pid "$guest" | tr -d ' ')"
+		COMPREPLY=("${COMPREPLY[@]/#/$head}")
+		;;
+	vls/* | vcat/*)
+		[[ $cur != -* ]] || return
+		head=${cur%"${cur##*/}"}
+		_vlens_lines "${cur#"$head"}" "$(_vlens_inside vls "$guest" -1Ap -- "${head:-/}")"
+		COMPREPLY=("${COMPREPLY[@]/#/$head}")
+		# The names are a guest's: readline quotes those of files.
+		compopt -o filenames 2>/dev/null
+		[[ ${COMPREPLY[*]} != */ ]] || compopt -o nospace 2>/dev/null
+		;;
+	vpeek/*)
+		# The symbols are many.
+		((${#cur} < 3)) ||
+			_vlens_lines "$cur" "$(_vlens_inside vcat "$guest" /proc/kallsyms | awk -v p="$cur" 'index($3, p) == 1 { print $3 }' | sort -u)"
+		compopt -o filenames 2>/dev/null
+		;;
+	*) return 1 ;;
+	esac
+}
+
 # Complete the last of the arguments $2... of applet $1.
 _vlens_applet() {
 	local applet=$1 cur=${!#} model valued verbs
@@ -84,6 +115,7 @@ _vlens_applet() {
 		esac
 		return
 	fi
+	! _vlens_in_guest "$applet" "$1" "$cur" "${*: -2:1}" || return 0
 	shift
 	model=$(vlens complete model "$applet" 2>/dev/null)
 	if [[ -n $model ]]; then

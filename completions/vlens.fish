@@ -24,6 +24,40 @@ function __vlens_values
     end
 end
 
+# What a tool says of a guest: one that does not answer is left alone after some seconds.
+function __vlens_inside
+    timeout -k 1 3 $argv 2>/dev/null </dev/null
+end
+
+# What is in guest $argv[2] for applet $argv[1]: word $argv[3], behind word $argv[4].
+# False: nothing of it is.
+function __vlens_in_guest
+    set -l guest (string unescape -- $argv[2])
+    set -l cur $argv[3]
+    switch "$argv[1]/$argv[4]"
+        case vps/-p vps/-q vps/--pid vps/--ppid vlsof/-p vpidstat/-p
+            set -l head (string replace -r '[^,]*$' '' -- $cur)
+            for pid in (__vlens_inside vpidlist --no-headers -o pid $guest | string trim)
+                printf '%s\n' $head$pid
+            end
+        case 'vls/*' 'vcat/*'
+            string match -q -- '-*' $cur; and return 1
+            set -l head (string replace -r '[^/]*$' '' -- $cur)
+            set -l folder $head
+            test -n "$folder"; or set folder /
+            for name in (__vlens_inside vls $guest -1Ap -- $folder)
+                printf '%s\n' $head$name
+            end
+        case 'vpeek/*'
+            # The symbols are many.
+            test (string length -- $cur) -ge 3
+            and __vlens_inside vcat $guest /proc/kallsyms | awk -v p=$cur 'index($3, p) == 1 { print $3 }' | sort -u
+        case '*'
+            return 1
+    end
+    return 0
+end
+
 # The last word of $argv[2..] for applet $argv[1].
 function __vlens_applet
     set -l applet $argv[1]
@@ -57,7 +91,8 @@ function __vlens_applet
         end
         return
     end
-    # Behind the guest: the words of a command of its own, or one guest more.
+    # Behind the guest: what is in it, the words of a command of its own, or one guest more.
+    __vlens_in_guest $applet $words[$i] $cur $words[-1]; and return
     set -l rest $words[(math $i + 1)..-1]
     set -l model (vlens complete model $applet 2>/dev/null)
     if test -n "$model"

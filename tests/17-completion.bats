@@ -131,3 +131,44 @@ same_names() {
 		done
 	fi
 }
+
+@test "paths, PIDs and symbols of the guest are completed" {
+	need_guest g61
+	local g pid n=0
+	g=$(guest g61)
+	vls "$g" / >/dev/null
+	pid=$(vpidlist --no-headers -o pid "$g" | tail -n 1 | tr -d ' ')
+	for S in bash zsh fish; do
+		command -v $S >/dev/null || continue
+		offers "vls $g -l /proc/sys/kernel/osrel" | grep -qxE '(/proc/sys/kernel/)?osrelease' || fail "$S: $(offers "vls $g -l /proc/sys/kernel/osrel")"
+		offers "vcat $g /proc/sys/ker" | grep -qxE '(/proc/sys/)?kernel/' || fail "$S: $(offers "vcat $g /proc/sys/ker")"
+		assert_same "$(vpidlist --no-headers -o pid "$g" | tr -d ' ' | grep "^$pid" | sort)" "$(offers "vps $g -p $pid")"
+		offers "vlsof $g -p 1,$pid" | grep -qxE "(1,)?$pid" || fail "$S: $(offers "vlsof $g -p 1,$pid")"
+		assert_same init_task "$(offers "vpeek $g init_tas")"
+		[[ -z $(offers "vls $g /nosuchfol") ]] || fail "$S: $(offers "vls $g /nosuchfol")"
+		n=$((n + 1))
+	done
+	[[ $n -gt 0 ]]
+}
+
+@test "completion does not wait for a guest that does not answer" {
+	# A tool that never ends, in the place of vls and vpidlist.
+	mkdir -p "$BATS_TEST_TMPDIR/bin"
+	local name start
+	for name in vls vpidlist vcat; do
+		printf '#!/bin/sh\necho begun >>%s/begun\nexec sleep 300\n' "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/bin/$name"
+		chmod +x "$BATS_TEST_TMPDIR/bin/$name"
+	done
+	export PATH=$BATS_TEST_TMPDIR/bin:$PATH
+	for S in bash zsh fish; do
+		command -v $S >/dev/null || continue
+		for name in "vls web1 /et" "vps web1 -p 1" "vpeek web1 init"; do
+			rm -f "$BATS_TEST_TMPDIR/begun"
+			start=$SECONDS
+			[[ -z $(offers "$name") ]]
+			[[ -s $BATS_TEST_TMPDIR/begun ]] || fail "$S: $name: not asked"
+			# The time limit is 3 seconds; the shell itself may be slow to start.
+			[[ $((SECONDS - start)) -lt 60 ]] || fail "$S: $name: $((SECONDS - start)) s"
+		done
+	done
+}
