@@ -50,6 +50,36 @@ hosts_of() { jq -rs 'map(select(has("exit")).host) | sort | join(" ")' <<<"$outp
 	assert_same '[0,null,8]' "$(jq -c '[.exit, .error, .rows]' <<<"${lines[-1]}")"
 }
 
+@test "a key that comes twice in a row is passed on once" {
+	host twice <<-'END'
+		#!/bin/sh
+		printf '{"a":[{"pid":1,"p\\u0069d":2,"x":{"pid":3,"y":4},"x":[5]},{"pid":6}]}{"b":1,"c":2,"b":{"d":[7]},"c":8}'
+	END
+	run --separate-stderr vlens fleet twice -- vps --json x
+	assert_status 0
+	diff - <(head -n -1 <<<"$output") <<-'END'
+		{"host":"twice","list":"a","pid":1,"x":{"pid":3,"y":4}}
+		{"host":"twice","list":"a","pid":6}
+		{"host":"twice","b":1,"c":2}
+	END
+	# A row with very many keys is left out, and that is said.
+	host many <<-'END'
+		#!/bin/sh
+		python3 -c 'import json; print(json.dumps({"a": [{str(i): i for i in range(5000)}, {"pid": 1}]}))'
+	END
+	run --separate-stderr vlens fleet many -- vps --json x
+	assert_status 3
+	assert_same '{"host":"many","list":"a","pid":1}' "${lines[0]}"
+	[[ ${lines[1]} == *"a row of its output is too long"* ]] || fail "${lines[1]}"
+}
+
+@test "vlens far says that the program itself ended with the status of a failed ssh" {
+	# The end of its input would be the end of the connection.
+	run --separate-stderr bash -c 'sleep 3 | vlens far -- sh -c "exit 255"'
+	assert_status 255
+	assert_same "vlens far: sh itself ended with status 255" "$stderr"
+}
+
 @test "no JSON of a host, and no byte that is not UTF-8, is passed on" {
 	local bad
 	host bad <<<$'#!/bin/sh\ncat "${0%/*}/bad"'

@@ -135,7 +135,7 @@ static int run(char **argv, bool has_input)
 {
 	static const int passed[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP };
 	struct far f = { .to = -1 };
-	int pipes[2] = { -1, -1 }, children;
+	int pipes[2] = { -1, -1 }, children, status;
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -172,7 +172,11 @@ static int run(char **argv, bool has_input)
 		f.to = pipes[1];
 		fcntl(f.to, F_SETFL, O_NONBLOCK);
 	}
-	return serve(&f, children);
+	status = serve(&f, children);
+	/* ssh ends so, too, without a connection: only this line tells one from the other. */
+	if (status == REMOTE_SSH_FAILED)
+		fprintf(stderr, "vlens far: %s itself ended with status %d\n", argv[0], status);
+	return status;
 }
 
 int far_run(const struct applet_table *t, int argc, char **argv)

@@ -5,17 +5,23 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/hash.h"
 #include "base/text.h"
 
 /* ---- the text of a row ---- */
+
+static void leave_out_row(struct scan *s)
+{
+	s->is_long = s->has_long = true;
+	outlet_clear(&s->text);
+}
 
 static void put(struct scan *s, const char *text, size_t len)
 {
 	if (s->skips || s->is_long)
 		return;
 	if (s->text.len + len > SCAN_ROW_MAX) {
-		s->is_long = s->has_long = true;
-		outlet_clear(&s->text);
+		leave_out_row(s);
 		return;
 	}
 	outlet_put(&s->text, text, len);
@@ -51,7 +57,7 @@ static void begin_row(struct scan *s, bool members)
 	s->base = s->depth;
 	s->in_row = true;
 	s->is_members = members;
-	s->member = 0;
+	s->member = s->nr_keys = 0;
 	s->skips = s->is_long = false;
 }
 
@@ -273,6 +279,22 @@ static void end_high(struct scan *s)
 	s->high = 0;
 }
 
+/* The key of a member of the row, at the end of its text: leave out a second member of that name. */
+static void note_key(struct scan *s)
+{
+	uint64_t h = vl_hash(VL_HASH, s->text.text + s->member, s->text.len - s->member);
+
+	for (size_t i = 0; i < s->nr_keys; i++)
+		if (s->keys[i] == h) {
+			s->skips = true;
+			return;
+		}
+	if (s->nr_keys == SCAN_MEMBERS_MAX || !vl_grow(s->keys, s->cap_keys, s->nr_keys, 64))
+		leave_out_row(s);
+	else
+		s->keys[s->nr_keys++] = h;
+}
+
 static void end_string(struct scan *s)
 {
 	static const char *const ours[] = { ",\"host\"", ",\"list\"" };
@@ -288,6 +310,8 @@ static void end_string(struct scan *s)
 		if (s->text.len - s->member == strlen(ours[i]) &&
 		    !memcmp(s->text.text + s->member, ours[i], strlen(ours[i])))
 			s->skips = true;
+	if (is_member(s) && !s->is_long && !s->skips)
+		note_key(s);
 }
 
 static void take_unit(struct scan *s, unsigned unit)
@@ -461,5 +485,6 @@ bool scan_end(struct scan *s)
 
 void scan_deinit(struct scan *s)
 {
+	free(s->keys);
 	outlet_deinit(&s->text);
 }

@@ -14,6 +14,8 @@
 /* Limits of the text of one row, and of arrays and objects in each other. */
 #define SCAN_ROW_MAX (4UL << 20)
 #define SCAN_DEPTH 64
+/* A row with more members is left out, as one that is too long. */
+#define SCAN_MEMBERS_MAX 4096
 
 enum scan_at {
 	SCAN_VALUE,	  /* before a value */
@@ -52,8 +54,10 @@ struct scan {
 	struct outlet text;
 	unsigned base; /* the depth at which its value is */
 	bool in_row, is_members;
-	size_t member; /* where its last member begins */
-	bool skips;    /* that member is left out */
+	size_t member;	/* where its last member begins */
+	bool skips;	/* that member is left out */
+	uint64_t *keys; /* hashes of the keys of its members */
+	size_t nr_keys, cap_keys;
 	bool is_long;  /* it is longer than the limit, and left out */
 	bool has_long; /* one was */
 	/* The value that has no value around it. */
