@@ -85,6 +85,32 @@ applets() { vlens --list; }
 	assert_usage vlens "no applet 'complete'"
 }
 
+@test "-o, or --sort, of a column that is not there lists those that are, in every view" {
+	local a view option columns n=0
+	for a in $(vlens complete helped); do
+		columns=$(vlens complete columns "$a" | tr '[:upper:]' '[:lower:]' | paste -sd, | sed 's/,/, /g')
+		[[ -n $columns ]] || continue
+		view=$a
+		[[ $a == v* ]] || view="vlens $a"
+		[[ -z $(vlens complete verbs "$a") ]] || view+=" list"
+		[[ -z $(vlens complete model "$a") ]] || view+=" --json"
+		# Those of a command, and of vtop, are more than one view's.
+		for option in -o --output= --sort=; do
+			# shellcheck disable=SC2086 # words
+			run --separate-stderr $view ${option}nosuch web1
+			[[ $status -ne 0 && $stderr == *'specifier "nosuch"; the columns are guest, '* ]] || fail "$view $option: $stderr"
+			[[ $a == trust || $stderr == *"; the columns are guest, ${columns#guest, }"$'\n'* ]] || fail "$view $option: $stderr, not $columns"
+		done
+		n=$((n + 1))
+	done
+	[[ $n -ge 20 ]] || fail "$n views"
+	for view in "vps --diff" "vps --containers" "vlsmod --diff" "vnetstat --diff" "vlens trust verify"; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr $view -o nosuch web1
+		[[ $status -ne 0 && $stderr == *'specifier "nosuch"; the columns are guest, '* ]] || fail "$view: $stderr"
+	done
+}
+
 @test "a misspelt applet is refused, with the nearest name" {
 	run -1 --separate-stderr vlens lsmd web1
 	assert_usage vlens "no applet 'lsmd'; did you mean lsmod?"
