@@ -379,7 +379,7 @@ struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
 		return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "a running guest has one kernel"),
 				     "leave out --kernel");
 	for (unsigned i = 0; i < MAX_TRIES; i++) {
-		struct vl_vcpu *vcpus;
+		_cleanup_free_ struct vl_vcpu *vcpus = NULL;
 		size_t nr;
 
 		vl_error_destroy(err);
@@ -397,7 +397,6 @@ struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
 			c->kernel = NULL;
 			err = boot_with(c, vcpus, deadline);
 		}
-		free(vcpus);
 		if (!err || err->code != VL_ERR_FAULT || vl_late(deadline))
 			break;
 		vl_kernel_destroy(c->kernel);

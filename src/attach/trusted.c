@@ -157,17 +157,14 @@ static void recheck_attached(struct vl_trusted *t, const struct probes *probes)
 /* Time for which findings that were read again count as current, in ns. */
 #define RECHECK_NS 100000000L
 
-void vl_trusted_recheck(struct vl_trusted *t)
+/* The caller holds the lock. */
+static void recheck_found(struct vl_trusted *t)
 {
 	const struct vl_trust_memory memory = { vl_trusted_read, t };
 	_cleanup_free_ struct probes *probes = malloc(sizeof(*probes));
 	int32_t addr = vl_kernel_layout(t->attach->kernel)->offset[VL_F_KPROBE_ADDR];
-	int64_t now = (int64_t)vl_now_ns();
 	size_t kept = 0;
 
-	pthread_mutex_lock(&t->lock);
-	if (now - t->rechecked_ns < RECHECK_NS)
-		goto out;
 	/* Once for all findings: the guest can have many of both. */
 	if (probes && (t->nr_found || t->nr_kept))
 		read_probes(t, probes);
@@ -188,8 +185,15 @@ void vl_trusted_recheck(struct vl_trusted *t)
 	}
 	t->nr_found = kept;
 	vl_trusted_recheck_slots(t);
-	t->rechecked_ns = (int64_t)vl_now_ns();
-out:
+}
+
+void vl_trusted_recheck(struct vl_trusted *t)
+{
+	pthread_mutex_lock(&t->lock);
+	if ((int64_t)vl_now_ns() - t->rechecked_ns >= RECHECK_NS) {
+		recheck_found(t);
+		t->rechecked_ns = (int64_t)vl_now_ns();
+	}
 	pthread_mutex_unlock(&t->lock);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "../base/cleanup.h"
 #include "../host/proxy.h"
 
 /*
@@ -192,6 +193,11 @@ static uint64_t gs_base(const struct vl_clone *c)
 	return vl_kernel_is_up(c->attach->kernel) ? c->clocks_va + VL_PAGE_SIZE / 2 : c->percpu;
 }
 
+static void destroy_clonep(struct vl_clone **c)
+{
+	vl_clone_destroy(*c);
+}
+
 /* @percpu: the per-CPU base of the CPU that it stands in for. */
 static struct vl_error *create(const struct vl_clone_start *start, uint64_t percpu,
 			       struct vl_clone **ret)
@@ -199,12 +205,11 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 	const struct vl_attach *attach = start->attach;
 	const struct vl_target_proxy *proxy = vl_target_proxy(attach->target);
 	uint64_t gdt = vl_symbol(attach->kernel, "gdt_page"), end;
+	_cleanup_(destroy_clonep) struct vl_clone *c = calloc(1, sizeof(*c));
 	const struct vl_snapshot_range *ranges;
 	struct vl_error *err;
-	struct vl_clone *c;
 	size_t nr;
 
-	c = calloc(1, sizeof(*c));
 	if (!c)
 		return vl_error_nomem();
 	c->attach = attach;
@@ -225,15 +230,14 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 		mmap(NULL, OWN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (c->own.host == MAP_FAILED) {
 		c->own.host = NULL;
-		err = vl_error_os(errno, "cannot map memory");
-		goto fail;
+		return vl_error_os(errno, "cannot map memory");
 	}
 	madvise(c->own.host, OWN_SIZE, MADV_DONTFORK);
 	c->pt = (struct vl_pgtable){ c->own.gpa + OWN_TOP, attach->pt.levels };
 	c->root = attach->pt.root;
 	err = build_tables(c);
 	if (err)
-		goto fail;
+		return err;
 	memcpy((char *)c->own.host + OWN_CODE, hlt_code, sizeof(hlt_code));
 
 	c->state = (struct vl_vcpu_state){
@@ -266,12 +270,8 @@ static struct vl_error *create(const struct vl_clone_start *start, uint64_t perc
 	find_caps(c);
 	err = vl_vcpu_create(start->executor, &c->state, c->snapshot, &c->own, &c->ops,
 			     &c->executor, c->why);
-	if (err)
-		goto fail;
-	*ret = c;
-	return NULL;
-fail:
-	vl_clone_destroy(c);
+	if (!err)
+		*ret = vl_taken(c);
 	return err;
 }
 

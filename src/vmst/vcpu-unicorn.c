@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #include "../base/array.h"
+#include "../base/cleanup.h"
 #include "unicorn_api.h"
 #include "../vcpu/watchdog.h"
 
@@ -161,6 +162,11 @@ static void unicorn_destroy(struct vl_executor_state *e)
 	free(e);
 }
 
+static void destroyp(struct vl_executor_state **e)
+{
+	unicorn_destroy(*e);
+}
+
 static struct vl_error *uc_error(const struct vl_executor_state *e, uc_err err, const char *what)
 {
 	return vl_error_new(VL_ERR_OS, "cannot %s: unicorn: %s", what, e->api.strerror(err));
@@ -170,25 +176,23 @@ static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl
 				       const struct vl_vcpu_region *own,
 				       struct vl_executor_state **ret)
 {
+	_cleanup_(destroyp) struct vl_executor_state *e = calloc(1, sizeof(*e));
 	const struct vl_snapshot_range *ranges;
 	struct vl_error *error;
-	struct vl_executor_state *e;
 	uc_hook hook;
 	uc_err err;
 	size_t nr;
 
-	e = calloc(1, sizeof(*e));
 	if (!e)
 		return vl_error_nomem();
 	e->st = *st;
 	error = vl_unicorn_load(&e->api);
 	if (error)
-		goto fail;
+		return error;
 	err = e->api.open(UC_ARCH_X86, UC_MODE_64, &e->uc);
 	if (err) {
 		e->uc = NULL;
-		error = uc_error(e, err, "make a virtual CPU");
-		goto fail;
+		return uc_error(e, err, "make a virtual CPU");
 	}
 	/* A CPU model with SMAP: on others stac in the guest's text is an invalid opcode. */
 	err = e->api.ctl(e->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_ICELAKE_SERVER);
@@ -209,27 +213,20 @@ static struct vl_error *unicorn_create(const struct vl_vcpu_state *st, struct vl
 	if (!err && st->code_from)
 		err = e->api.hook_add(e->uc, &hook, UC_HOOK_BLOCK, on_block, e, st->code_from,
 				      UINT64_MAX);
-	if (err) {
-		error = uc_error(e, err, "set up a virtual CPU");
-		goto fail;
-	}
+	if (err)
+		return uc_error(e, err, "set up a virtual CPU");
 	e->watchdog.waits = vl_snapshot_waits(snapshot);
 	error = vl_watchdog_start(&e->watchdog, stop, e);
 	if (error)
-		goto fail;
+		return error;
 	set_state(e, st);
 	err = e->api.context_alloc(e->uc, &e->fresh);
 	if (!err)
 		err = e->api.context_save(e->uc, e->fresh);
-	if (err) {
-		error = uc_error(e, err, "keep the state of a virtual CPU");
-		goto fail;
-	}
-	*ret = e;
+	if (err)
+		return uc_error(e, err, "keep the state of a virtual CPU");
+	*ret = vl_taken(e);
 	return NULL;
-fail:
-	unicorn_destroy(e);
-	return error;
 }
 
 #define NR_XMM 16

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../base/cleanup.h"
 #include "../base/machine.h"
 #include "../native/executor.h"
 
@@ -34,7 +35,8 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 				const struct vl_executor_ops **ops_ret,
 				struct vl_executor_state **ret, char why[VL_EXECUTOR_WHY])
 {
-	struct vl_error *err, *no_native = NULL;
+	_cleanup_error_ struct vl_error *no_native = NULL;
+	struct vl_error *err;
 	const char *reason;
 
 	*why = '\0';
@@ -67,12 +69,10 @@ struct vl_error *vl_vcpu_create(enum vl_executor which, const struct vl_vcpu_sta
 	}
 	*ops_ret = &vl_executor_unicorn;
 	err = vl_executor_unicorn.create(st, snapshot, own, ret);
-	if (err && no_native) {
-		vl_error_destroy(err);
-		return no_native;
-	}
-	vl_error_destroy(no_native);
-	return err;
+	if (!err || !no_native)
+		return err;
+	vl_error_destroy(err);
+	return vl_taken(no_native);
 }
 
 /* Make a machine to learn which feature of @st KVM lacks, and close it. */
