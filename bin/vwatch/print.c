@@ -158,7 +158,7 @@ static json_object *begin_json(const struct watch_guest *g, uint64_t at_ns, cons
 {
 	struct timespec ts = vl_ns_timespec(at_ns);
 	json_object *o = json_object_new_object();
-	char day[32] = "", buf[48];
+	char day[32] = "", buf[64];
 	struct tm tm;
 
 	if (gmtime_r(&ts.tv_sec, &tm))
