@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../attach/trusted.h"
+#include "../base/append.h"
 #include "../base/cleanup.h"
 #include "../view/stubs.h"
 #include "internal.h"
@@ -140,25 +141,21 @@ static void describe(struct report *w, const struct thing *thing)
 {
 	const struct vl_trust_finding *f = thing->first;
 	struct vl_trusted_stats *ret = w->ret;
-	char at[96], what[128], more[48], text[VL_TRUSTED_TEXT];
+	char at[96], what[128] = "a kprobe", more[48] = "", text[VL_TRUSTED_TEXT] = "";
 
-	more_sites(w, thing, more, sizeof(more));
 	vl_trusted_place(w->t, f->va, at, sizeof(at));
-	if (f->class == VL_TRUST_PROBE) {
-		snprintf(text, sizeof(text), "%s: a kprobe is attached", at);
-	} else if (f->class == VL_TRUST_TRACE) {
-		if (!name_traced(w, f, what, sizeof(what))) {
-			complain(w, f);
-			return;
-		}
-		snprintf(text, sizeof(text), "%s%s: %s is attached", at, more, what);
-	} else if (f->class == VL_TRUST_TRACER && vl_trust_is_entry(w->t->trust, f->target)) {
-		/* ftrace's own site: the functions that it calls are attached elsewhere. */
+	if (f->class == VL_TRUST_TRACE && !name_traced(w, f, what, sizeof(what))) {
+		complain(w, f);
 		return;
-	} else {
-		vl_trusted_place(w->t, f->target, what, sizeof(what));
-		snprintf(text, sizeof(text), "%s%s: %s is attached", at, more, what);
 	}
+	/* ftrace's own site: the functions that it calls are attached elsewhere. */
+	if (f->class == VL_TRUST_TRACER && vl_trust_is_entry(w->t->trust, f->target))
+		return;
+	if (f->class != VL_TRUST_PROBE && f->class != VL_TRUST_TRACE)
+		vl_trusted_place(w->t, f->target, what, sizeof(what));
+	if (f->class != VL_TRUST_PROBE)
+		more_sites(w, thing, more, sizeof(more));
+	vl_append(text, sizeof(text), "%s%s: %s is attached", at, more, what);
 	show(ret, text);
 }
 
