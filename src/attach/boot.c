@@ -194,15 +194,15 @@ static struct vl_error *choose(char (*releases)[VL_RELEASE_SIZE], size_t nr, uns
 	}
 	if (nr == 1)
 		return vl_error_hint(
-			vl_error_new(VL_ERR_KERNEL, "the memory holds one kernel: %s", releases[0]),
+			vl_error_new(VL_ERR_ARG, "the memory holds one kernel: %s", releases[0]),
 			"leave out --kernel");
 	if (asked)
-		return vl_error_hint(vl_error_new(VL_ERR_KERNEL,
+		return vl_error_hint(vl_error_new(VL_ERR_ARG,
 						  "there is no kernel %u: the memory holds %zu: %s",
 						  asked, nr, text),
 				     "choose one of them, as by --kernel=1");
 	return vl_error_hint(
-		vl_error_new(VL_ERR_KERNEL, "the memory holds %zu kernels: %s", nr, text),
+		vl_error_new(VL_ERR_ARG, "the memory holds %zu kernels: %s", nr, text),
 		"choose one, as by --kernel=1");
 }
 
@@ -376,7 +376,7 @@ struct vl_error *vl_boot(struct vl_attach *c, struct vl_deadline deadline)
 	if (!vl_target_has_vcpus(c->target))
 		return search_live(c);
 	if (vl_target_kernel(c->target))
-		return vl_error_hint(vl_error_new(VL_ERR_KERNEL, "a running guest has one kernel"),
+		return vl_error_hint(vl_error_new(VL_ERR_ARG, "a running guest has one kernel"),
 				     "leave out --kernel");
 	for (unsigned i = 0; i < MAX_TRIES; i++) {
 		_cleanup_free_ struct vl_vcpu *vcpus = NULL;
