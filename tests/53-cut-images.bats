@@ -133,6 +133,20 @@ setup() {
 	assert_refused vwatch "$T/punched" "a file does not change"
 }
 
+@test "a file without the page of the interrupt table: that is said, and what to do" {
+	local at
+	dump g7
+	at=$(vpeek -J "$DUMPS/g7.elf" idt_table 8 | jq -r '.places[0].address')
+	at=$(vmem -J "$DUMPS/g7.elf" | jq -r '.memory[] | select(.what == "kernel image") | "\(.start) \(.phys)"' |
+		while read -r start phys; do echo $((at - start + phys)); done)
+	"$VT_TESTS/lib/punch" "$DUMPS/g7.elf" "$T/punched" 1 1001 "0-$(printf '%x' "$at")" \
+		"$(printf '%x' $((at + 4096)))-ffffffff"
+	run --separate-stderr vps "$T/punched" -ef
+	assert_refused vps "$T/punched" "the file does not have the guest's interrupt table, or a page table on the way to it; vps --partial searches"
+	run --separate-stderr vps --partial "$T/punched" -ef
+	assert_refused vps "$T/punched" "the file does not have the guest's interrupt table, or a page table on the way to it; its kernel cannot be found without it; save the guest again"
+}
+
 @test "a LiME file that ends with a range, and lacks what is behind: its kernel knows" {
 	local pages
 	dump g7

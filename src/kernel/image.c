@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "../base/append.h"
+#include "../host/file.h"
 #include "kernel.h"
 
 #define PMD_SIZE (2UL << 20)
@@ -322,6 +323,22 @@ static struct vl_error *no_linux(const char *why)
 		"only x86-64 Linux guests that have booted are understood");
 }
 
+/* A CPU that runs has its interrupt table mapped, so a file lacks that, or a table on the way. */
+static struct vl_error *no_table(const struct vl_target *t)
+{
+	if (vl_target_is_live(t))
+		return no_linux("its interrupt table is not mapped");
+	return vl_error_hint(
+		vl_error_new(VL_ERR_FAULT, "the file does not have the guest's interrupt table, or "
+					   "a page table on the way to it"),
+		"%s",
+		vl_target_is_partial(t) ?
+			"its kernel cannot be found without it; save the guest again: vlens "
+			"dump GUEST FILE" :
+			"vps --partial searches what is there for the kernel; else save the "
+			"guest again: vlens dump GUEST FILE");
+}
+
 /* The kernel protects its code just before its first program runs (mark_rodata_ro()). */
 static struct vl_error *no_symbols_yet(const struct vl_target *t)
 {
@@ -436,7 +453,7 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 	if (!begin_tables(&tables, t, pt->root) ||
 	    !read_virt(t, pt, table_entry, &tables, idt_base + 16 * GATE_PAGE_FAULT, gate,
 		       sizeof(gate)))
-		return no_linux("its interrupt table is not mapped");
+		return no_table(t);
 	rip = gate_handler(gate);
 	if (!(gate[5] & 0x80) || rip < VL_IMAGE_START || rip >= VL_IMAGE_LIMIT)
 		return no_linux("its page-fault handler is not in a kernel image");
