@@ -81,7 +81,7 @@ callers() {
 		run env TERM=xterm-256color CLICOLOR_FORCE= "${a[@]}" --help
 		[[ $output == Usage:* && $output != *$'\e'* ]] || fail "${a[*]}: $output"
 		run env TERM=xterm-256color "${a[@]}" --nonsense
-		[[ $output == *nonsense* && $output != *$'\e'* ]] || fail "${a[*]}: $output"
+		[[ $output == *"--help' for more information."* && $output != *$'\e'* ]] || fail "${a[*]}: $output"
 	done < <(callers)
 }
 
