@@ -279,7 +279,7 @@ static void end_high(struct scan *s)
 	s->high = 0;
 }
 
-/* The key of a member of the row, at the end of its text: leave out a second member of that name. */
+/* A key of the row, at the end of its text: leave out a second member of that name. */
 static void note_key(struct scan *s)
 {
 	uint64_t h = vl_hash(VL_HASH, s->text.text + s->member, s->text.len - s->member);

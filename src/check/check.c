@@ -105,8 +105,9 @@ static bool holds(struct vl_checker *c, const struct vl_check_row *row)
 }
 
 /*
- * May @row, a finding, come from memory that the file lacks? The owner of code may be in a list that
- * could not be read to its end. Other findings may rest on something that the check has not found.
+ * May @row, a finding, come from memory that the file lacks? The owner of code may be in a list
+ * that could not be read to its end. Other findings may rest on something that the check has not
+ * found.
  */
 static bool is_doubtful(const struct vl_checker *c, const struct vl_check_row *row)
 {

@@ -87,7 +87,7 @@ struct vl_checker {
 	bool knows_classic;   /* vl_check_memory() has added all that looks like classic BPF */
 	uint64_t nr_doubtful; /* vl_check_later(): of a file of several points in time */
 	bool again;	      /* show only findings that the pass before had */
-	/* Of a file that lacks memory: a list of owners of code may be longer than what was read. */
+	/* Of a file that lacks memory: there may be more owners of code than were read. */
 	bool lacks_owners;
 	uint64_t misses;	  /* vl_target_misses() when the check began */
 	char cut[512];		  /* names of checks that need memory which the file lacks */

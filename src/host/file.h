@@ -36,7 +36,7 @@ struct vl_error *vl_target_lacking(const struct vl_target *t, uint64_t gpa)
 void vl_target_note_miss(struct vl_target *t, uint64_t gpa, const struct vl_error *err);
 /* The error for the first such read since the last call; NULL: there was none. */
 struct vl_error *vl_target_missed(struct vl_target *t);
-/* The number of such reads so far; and the error for the last one, if there are more than @before. */
+/* The number of such reads so far; the error for the last one, if there are more than @before. */
 uint64_t vl_target_misses(const struct vl_target *t);
 struct vl_error *vl_target_missed_since(const struct vl_target *t, uint64_t before);
 

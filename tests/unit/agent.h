@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_agent: a guest made by hand, the two engines over it, and what several of its files test by. */
+/* test_agent: a guest made by hand, the two engines over it, and what its files share. */
 #ifndef VLENS_TESTS_AGENT_H
 #define VLENS_TESTS_AGENT_H
 

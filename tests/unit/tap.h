@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Just enough of TAP for the unit tests: ok(condition, what) or skip(what, why), then return tap_end(). */
+/* Enough of TAP for the unit tests: ok(condition, what), skip(what, why), return tap_end(). */
 #ifndef VLENS_TESTS_TAP_H
 #define VLENS_TESTS_TAP_H
 
