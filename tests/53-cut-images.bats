@@ -178,6 +178,11 @@ setup() {
 		run --separate-stderr $tool "$T/raw"
 		[[ $stderr =~ "$T/raw: the file is cut short: "[0-9]+" of "[0-9]+" pages" ]] || fail "$tool: $stderr"
 	done
+	# Where what is missing was, and how much that is.
+	run --separate-stderr vmem -J "$T/raw"
+	[[ $stderr =~ " cut short: "([0-9]+)" of "([0-9]+)" pages" ]] || fail "$stderr"
+	assert_same "$(printf '"0x%x" %d' "$(stat -c %s "$T/raw")" $(((BASH_REMATCH[2] - BASH_REMATCH[1]) * 4)))" \
+		"$(jq -r '.memory[] | select(.what == "RAM, not in the file") | "\(.start | tojson) \(.size)"' <<<"$output")"
 	run --separate-stderr vlens dump "$T/raw" "$T/again"
 	[[ $status -eq 0 && $stderr =~ "; the file that was read is cut short: "[0-9]+" of "[0-9]+" pages" ]] || fail "$stderr"
 }

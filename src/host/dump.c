@@ -404,15 +404,23 @@ static uint64_t behind_end(const struct vl_dump *d, const struct vl_ram *r)
 	return (r->fd_offset > d->size ? r->size : end - d->size + VL_PAGE_SIZE - 1) / VL_PAGE_SIZE;
 }
 
-/*
- * The bytes of memory from @from to @end, at least. Where memory below 4 GiB ends early, devices
- * follow.
- */
-static uint64_t behind_ranges(uint64_t from, uint64_t end)
+uint64_t vl_target_cut_off(const struct vl_target *t, size_t i)
 {
-	const uint64_t high = 1UL << 32;
+	const struct vl_dump *d = dump_of(t);
 
-	return end - (from > FIRST_MIB && from < high && end > high ? high : from);
+	return d ? behind_end(d, &t->ram[i]) * VL_PAGE_SIZE : 0;
+}
+
+uint64_t vl_target_cut_behind(const struct vl_target *t, uint64_t *end_ret)
+{
+	const struct vl_dump *d = dump_of(t);
+	const struct vl_ram *last = t->nr_ram ? &t->ram[t->nr_ram - 1] : NULL;
+	const uint64_t from = last ? last->gpa + last->size : 0, high = 1UL << 32;
+	const uint64_t end = d && last && d->end > from ? d->end : 0;
+
+	*end_ret = end;
+	/* Where memory below 4 GiB ends early, devices follow. */
+	return from > FIRST_MIB && from < high && end > high ? high : from;
 }
 
 bool vl_target_is_partial(const struct vl_target *t)
@@ -424,7 +432,7 @@ bool vl_target_shortfall(const struct vl_target *t, uint64_t *has_ret, uint64_t 
 {
 	const struct vl_dump *d = dump_of(t);
 	const struct vl_ram *last = t->nr_ram ? &t->ram[t->nr_ram - 1] : NULL;
-	uint64_t of = 0, lacks = 0, packed = 0;
+	uint64_t of = 0, lacks = 0, packed = 0, from, end;
 
 	/* Of most formats, a file that is cut short is refused. */
 	if (!d || !last || (!t->partial && d->end <= last->gpa + last->size))
@@ -435,8 +443,9 @@ bool vl_target_shortfall(const struct vl_target *t, uint64_t *has_ret, uint64_t 
 		lacks += behind_end(d, &t->ram[i]);
 	}
 	lacks += vl_pages_cut_off(t, packed);
-	if (d->end > last->gpa + last->size) {
-		const uint64_t more = behind_ranges(last->gpa + last->size, d->end) / VL_PAGE_SIZE;
+	from = vl_target_cut_behind(t, &end);
+	if (end) {
+		const uint64_t more = (end - from) / VL_PAGE_SIZE;
 
 		lacks += more;
 		of += more;

@@ -4,6 +4,7 @@
 #define VLENS_HOST_FILE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "../error.h"
@@ -22,6 +23,16 @@ void vl_target_note_end(struct vl_target *t, uint64_t end);
  */
 struct vl_error *vl_target_short(const struct vl_target *t, struct vl_error *err);
 
+/*
+ * The bytes at the end of range @i of the RAM of @t that lie behind the end of its file. Of a
+ * packed file it is not known: 0.
+ */
+uint64_t vl_target_cut_off(const struct vl_target *t, size_t i);
+/*
+ * The memory behind all ranges that the kernel says it has, and the file lacks: its first address;
+ * *@end_ret is behind its last one, or 0: there is none.
+ */
+uint64_t vl_target_cut_behind(const struct vl_target *t, uint64_t *end_ret);
 /* May the file behind @t be cut short (--partial)? */
 bool vl_target_is_partial(const struct vl_target *t);
 /* Does the kernel say that there is memory at @gpa which the file behind @t lacks? */

@@ -6,6 +6,7 @@
 
 #include "../base/array.h"
 #include "../attach/attach.h"
+#include "../host/file.h"
 #include "../host/pages.h"
 #include "collect.h"
 #include "modules.h"
@@ -55,22 +56,38 @@ static void show_backing(struct vl_table *t, const struct vl_raw_guest *g, const
 		vl_table_printf(t, MAP_WHERE, "%s, at 0x%" PRIx64, file ? file : "?", r->fd_offset);
 }
 
+static void add_ram(struct vl_table *t, uint64_t from, uint64_t end, const char *what)
+{
+	vl_table_row(t);
+	vl_table_str(t, MAP_SPACE, "phys");
+	vl_table_uint(t, MAP_START, from);
+	vl_table_uint(t, MAP_LAST, end - 1);
+	vl_table_uint(t, MAP_SIZE, (end - from) / KIB);
+	vl_table_str(t, MAP_WHAT, what);
+	vl_table_uint(t, MAP_PHYS, from);
+}
+
 static void show_ram(struct vl_raw_guest *g, struct vl_table *t)
 {
+	static const char lacking[] = "RAM, not in the file";
 	size_t nr;
 	const struct vl_ram *ram = vl_target_ram(g->target, &nr);
+	uint64_t from, end;
 
 	for (size_t i = 0; i < nr; i++) {
-		vl_table_row(t);
-		vl_table_str(t, MAP_SPACE, "phys");
-		vl_table_uint(t, MAP_START, ram[i].gpa);
-		vl_table_uint(t, MAP_LAST, ram[i].gpa + ram[i].size - 1);
-		vl_table_uint(t, MAP_SIZE, ram[i].size / KIB);
-		vl_table_str(t, MAP_WHAT, "RAM");
-		vl_table_uint(t, MAP_PHYS, ram[i].gpa);
-		vl_table_uint(t, MAP_PAGE, ram[i].page_size / KIB);
-		show_backing(t, g, &ram[i], vl_target_ram_file(g->target, i));
+		end = ram[i].gpa + ram[i].size;
+		from = end - vl_target_cut_off(g->target, i);
+		if (from > ram[i].gpa) {
+			add_ram(t, ram[i].gpa, from, "RAM");
+			vl_table_uint(t, MAP_PAGE, ram[i].page_size / KIB);
+			show_backing(t, g, &ram[i], vl_target_ram_file(g->target, i));
+		}
+		if (from < end)
+			add_ram(t, from, end, lacking);
 	}
+	from = vl_target_cut_behind(g->target, &end);
+	if (end)
+		add_ram(t, from, end, lacking);
 }
 
 /* ---- virtual ---- */
