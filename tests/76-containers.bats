@@ -245,6 +245,18 @@ namespace() { in_guest server "readlink /proc/\$(head -n 1 /sys/fs/cgroup/$1/cgr
 	jq -e '.processes[] | select(.comm == "kthreadd").args_truncated == null' <<<"$output"
 }
 
+# The kernel's image is whole, so the kernel is known.
+@test "containers and units of a dump with holes: no sum of a part, no first process that may be another" {
+	local share dump=$BATS_TEST_TMPDIR/dump image
+	dump_guest server "$dump"
+	image=$(vmem -J "$dump" | jq -r '.memory[] | select(.what == "kernel image") | .phys' | head -n 1)
+	for share in 3 20; do
+		"$VT_TESTS/lib/punch" "$dump" "$dump.punched" "$((SRANDOM >> 4))" "$share" \
+			"$image-$(printf '%x' $((image + (64 << 20))))"
+		"$VT_TESTS/lib/punch" --compare "$dump" "$dump.punched" vunits "vps --containers" || fail "share $share"
+	done
+}
+
 @test "containers: a wrong use is refused" {
 	run --separate-stderr vps --containers --diff "$g"
 	assert_usage vps "'--containers' and '--diff' are two lists"
