@@ -231,7 +231,7 @@ qmp_status() {
 		hugenote nothing but zeros
 		beyond truncated
 		phnum truncated
-		overlap cannot find a Linux kernel
+		overlap the file does not have the guest's interrupt table, or a page table on the way to it
 		elf32 truncated
 		arm no dump of an x86 guest
 		exec no dump of an x86 guest

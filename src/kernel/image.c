@@ -66,6 +66,7 @@ bool vl_target_read_virt(struct vl_target *t, const struct vl_pgtable *pt, uint6
  */
 struct tables {
 	struct vl_target *target;
+	bool lost; /* one could not be read */
 	struct table {
 		bool has;
 		uint64_t gpa, entries[VL_PAGE_SIZE / sizeof(uint64_t)];
@@ -76,6 +77,7 @@ static bool read_table(struct tables *all, struct table *t, uint64_t gpa)
 {
 	t->gpa = gpa & VL_PAGE_MASK;
 	t->has = !vl_discard(vl_target_read(all->target, t->gpa, t->entries, VL_PAGE_SIZE));
+	all->lost |= !t->has;
 	return t->has;
 }
 
@@ -323,10 +325,13 @@ static struct vl_error *no_linux(const char *why)
 		"only x86-64 Linux guests that have booted are understood");
 }
 
-/* A CPU that runs has its interrupt table mapped, so a file lacks that, or a table on the way. */
-static struct vl_error *no_table(const struct vl_target *t)
+/* The interrupt table, at @va, cannot be read: it is not mapped, or a file lacks it. */
+static struct vl_error *no_table(const struct vl_target *t, const struct vl_pgtable *pt,
+				 struct tables *all, uint64_t va)
 {
-	if (vl_target_is_live(t))
+	struct vl_xlat x;
+
+	if (vl_target_is_live(t) || !(all->lost || vl_translate(pt, table_entry, all, va, &x)))
 		return no_linux("its interrupt table is not mapped");
 	return vl_error_hint(
 		vl_error_new(VL_ERR_FAULT, "the file does not have the guest's interrupt table, or "
@@ -441,6 +446,7 @@ static void find_variables(struct vl_image *img, const struct vl_pgtable *pt, st
 struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt, uint64_t idt_base,
 			       struct vl_deadline deadline, struct vl_image **ret)
 {
+	const uint64_t gate_at = idt_base + 16 * GATE_PAGE_FAULT;
 	struct tables tables = { 0 };
 	struct vl_image_tables in;
 	unsigned char gate[16];
@@ -451,9 +457,8 @@ struct vl_error *vl_image_find(struct vl_target *t, const struct vl_pgtable *pt,
 	bool found;
 
 	if (!begin_tables(&tables, t, pt->root) ||
-	    !read_virt(t, pt, table_entry, &tables, idt_base + 16 * GATE_PAGE_FAULT, gate,
-		       sizeof(gate)))
-		return no_table(t);
+	    !read_virt(t, pt, table_entry, &tables, gate_at, gate, sizeof(gate)))
+		return no_table(t, pt, &tables, gate_at);
 	rip = gate_handler(gate);
 	if (!(gate[5] & 0x80) || rip < VL_IMAGE_START || rip >= VL_IMAGE_LIMIT)
 		return no_linux("its page-fault handler is not in a kernel image");
