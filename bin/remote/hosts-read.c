@@ -356,8 +356,12 @@ struct vl_error *hosts_read(const char *path, struct hosts *ret)
 	char *text = NULL;
 
 	*ret = (struct hosts){ .nr = 0 };
-	if (fd < 0 || fstat(fd, &st))
-		return vl_error_os(errno, "cannot open %s", path);
+	if (fd < 0 || fstat(fd, &st)) {
+		err = vl_error_os(errno, "cannot open %s", path);
+		if (fd > 0)
+			close(fd);
+		return err;
+	}
 	if (!S_ISDIR(st.st_mode)) {
 		text = read_all(fd, &len);
 		if (!text)
@@ -369,7 +373,7 @@ struct vl_error *hosts_read(const char *path, struct hosts *ret)
 		free(text);
 		err = ask_ansible(path, &text, &len);
 	}
-	/* What is behind it would not be read. */
+	/* The parsers stop at a NUL byte. */
 	if (!err && (strlen(text) < len || strstr(text, "\\u0000")))
 		err = vl_error_new(VL_ERR_ARG, "it has a NUL byte in it");
 	else if (!err && text[strspn(text, " \t\r\n")] == '{')

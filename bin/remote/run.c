@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "base/cleanup.h"
 #include "host/drivers.h"
 #include "remote.h"
 #include "../report.h"
@@ -71,7 +72,7 @@ static bool is_in(const char *p, const char *arg)
 	return p >= arg && p <= arg + strlen(arg);
 }
 
-/* What of @arg is replaced by *@instead_ret; NULL: nothing. */
+/* The part of @arg that *@instead_ret replaces; NULL: none. */
 static const char *replaced(const struct request *r, const struct remote_way *way, const char *arg,
 			    const char **instead_ret)
 {
@@ -390,14 +391,15 @@ static int run_there(const struct request *r, struct remote_way *way, char **wor
 {
 	struct control l = { .to = -1, .from = -1, .out = -1 };
 	const bool has_input = r->applet->run == exec_run && !r->raw;
-	int pipes[2] = { -1, -1 }, out[2] = { -1, -1 }, signals, status;
+	_cleanup_close_ int signals = -1;
+	_cleanup_free_ char *command = NULL;
+	_cleanup_free_ char **ssh = NULL;
+	int pipes[2] = { -1, -1 }, out[2] = { -1, -1 }, status;
 	sigset_t set, old;
-	char *command, **ssh;
 
 	way->host.has_tty = isatty(0) && isatty(1) && isatty(2);
 	command = remote_command(&way->host, words, !way->host.has_tty, has_input);
 	ssh = command ? remote_ssh(&way->host, command) : NULL;
-	free(command);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
@@ -408,11 +410,14 @@ static int run_there(const struct request *r, struct remote_way *way, char **wor
 	    (is_written_here() && pipe2(out, O_CLOEXEC))) {
 		report(r, way->host.name,
 		       ssh ? vl_error_os(errno, "cannot prepare ssh") : vl_error_nomem());
-		free(ssh);
+		for (size_t i = 0; i < 2; i++) {
+			if (pipes[i] >= 0)
+				close(pipes[i]);
+		}
+		sigprocmask(SIG_SETMASK, &old, NULL);
 		return STATUS_GUEST;
 	}
 	l.pid = start(ssh, pipes[0], out[1], &old);
-	free(ssh);
 	l.out = out[0];
 	if (out[1] >= 0)
 		close(out[1]);
@@ -426,7 +431,6 @@ static int run_there(const struct request *r, struct remote_way *way, char **wor
 	status = l.pid < 0 ? 0 : serve(&l, signals);
 	if (l.pid < 0)
 		report(r, way->host.name, vl_error_os(errno, "cannot fork"));
-	close(signals);
 	return l.pid < 0 ? STATUS_GUEST : judge(r, &l, way->host.name, status);
 }
 
