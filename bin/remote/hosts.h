@@ -10,7 +10,7 @@
 
 #include "remote.h"
 
-/* What of a host's variables counts. */
+/* The variables of a host that are used. */
 enum host_var {
 	HOST_ADDRESS,	 /* ansible_host */
 	HOST_USER,	 /* ansible_user */

@@ -61,7 +61,7 @@ static void take_text(struct rows *r, const char *text, size_t len)
 	}
 }
 
-/* What comes is no JSON: from here on it is text. */
+/* The output is no JSON: take the rest as text. */
 static void leave_json(struct rows *r)
 {
 	r->is_json = false;

@@ -226,7 +226,7 @@ static const struct key {
 	{ { KEY_NPAGE }, ALL, act_move, TOP_PAGE_DOWN, NULL, NULL },
 	{ { KEY_HOME }, ALL, act_move, TOP_TO_HOME, "Home End", "to the first, to the last" },
 	{ { KEY_END }, ALL, act_move, TOP_TO_END, NULL, NULL },
-	{ { KEY_LEFT }, ALL, act_shift, -SHIFT, "Left Right", "see what is beside the screen" },
+	{ { KEY_LEFT }, ALL, act_shift, -SHIFT, "Left Right", "scroll the columns" },
 	{ { KEY_RIGHT }, ALL, act_shift, SHIFT, NULL, NULL },
 	{ { '\r', '\n', KEY_ENTER },
 	  LISTS,

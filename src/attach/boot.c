@@ -201,9 +201,8 @@ static struct vl_error *choose(char (*releases)[VL_RELEASE_SIZE], size_t nr, uns
 						  "there is no kernel %u: the memory holds %zu: %s",
 						  asked, nr, text),
 				     "choose one of them, as by --kernel=1");
-	return vl_error_hint(
-		vl_error_new(VL_ERR_ARG, "the memory holds %zu kernels: %s", nr, text),
-		"choose one, as by --kernel=1");
+	return vl_error_hint(vl_error_new(VL_ERR_ARG, "the memory holds %zu kernels: %s", nr, text),
+			     "choose one, as by --kernel=1");
 }
 
 /*
@@ -313,7 +312,7 @@ static enum ran ran(const struct vl_attach *c, const struct vl_vcpu *vcpus, size
 		/* Above the text are modules. */
 		if (inside && vcpus[i].rip < text)
 			return DID_NOT_RUN;
-		/* User code has one below, as has the kernel for some instructions. */
+		/* A base below is a process's; the kernel has it, too, until its swapgs. */
 		if (!(gs >> 63))
 			continue;
 		for (size_t k = 0; k < nr && !is_area; k++) {

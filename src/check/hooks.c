@@ -35,7 +35,7 @@ void vl_hook_incomplete(struct vl_checker *c, const char *check, const char *wha
 
 void vl_hook_damaged(struct vl_checker *c, const char *check, const char *what)
 {
-	/* What the file lacks is said by the caller, for all of the check. */
+	/* The caller reports memory that the file lacks, once for the check. */
 	if (!c->damaged && vl_target_misses(c->g->target) == c->misses)
 		c->damaged = vl_error_new(
 			VL_ERR_KERNEL, "%s could not be checked: %s cannot be read, or is damaged",

@@ -62,7 +62,7 @@ static struct vl_error *call(struct vl_sys *sys, const char *name, const struct 
 	g->unvalidated |= !closes;
 	messages = g->prefetches.messages;
 	err = vl_broker_ask(g, &m, VL_CALL_NS);
-	/* Nor is it about the process that the program asks about. */
+	/* A close names no process, so the count of messages stays. */
 	if (closes)
 		g->prefetches.messages = messages;
 	if (err)

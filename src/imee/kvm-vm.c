@@ -412,7 +412,7 @@ struct vl_error *kvm_vm_add_mirror(struct vl_kvm *k)
 	if (!vl_machine_slot(&k->machine, agent_slot(k) + 2, k->exchange_gpa + KVM_MIRROR_OFFSET,
 			     MIRROR_TABLES * VL_PAGE_SIZE, k->mirror_pages, false))
 		return vl_error_os(errno, "KVM_SET_USER_MEMORY_REGION");
-	/* With a mirror page faults have another handler. */
+	/* With a mirror, another handler serves page faults. */
 	if (k->placed)
 		make_page(k, k->va);
 	return NULL;

@@ -134,7 +134,7 @@ static struct vl_error *probe(struct vl_kvm *k, const struct vl_attach *c)
 
 	atomic_store(&k->limit_ms, 500);
 	if (vl_raw_kvm.read(&k->raw, &s, c->entry & ~7UL, &word, sizeof(word), &fault))
-		what = "it does not read what is known";
+		what = "it read wrong bytes from a known address";
 	else if (k->by_walk != by_walk)
 		what = "no page of the guest can be executed";
 	else

@@ -15,7 +15,7 @@
 /* A function that is found by its calls can show other functions. So many rounds follow. */
 #define ROUNDS 4
 
-/* What the witnesses of a variable have said. */
+/* The results of the witnesses of one variable. */
 struct found {
 	const char *symbol;
 	uint64_t address;

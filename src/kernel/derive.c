@@ -187,7 +187,7 @@ bool vl_derive_for_up(const char *pattern, char ret[VL_TRACE_LINE])
 
 /* --- witnesses --- */
 
-/* What the witnesses of a field have said. */
+/* The results of the witnesses of one field. */
 enum said { SAID_NOTHING, SAID_ONE, SAID_TWO };
 
 struct derivation {

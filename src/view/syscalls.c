@@ -260,7 +260,7 @@ static bool judge_entry(const struct check *c, size_t i, char *buf, size_t size)
 	uint64_t to, offset;
 	char place[128];
 
-	/* Of a file, that is no fault of the kernel: it is said at the end. */
+	/* A page that the file lacks is no finding; the view reports it at its end. */
 	if (!vl_target_is_live(c->g->target) &&
 	    (c->status[i] == VL_READ_NO_RAM || c->status[i] == VL_READ_GONE))
 		return false;

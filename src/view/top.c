@@ -105,7 +105,7 @@ struct vl_fields vl_top_task_fields(void)
 #undef PART
 }
 
-/* What of its process @r lacks: also what is behind pointers that could not be read. */
+/* The fields that could not be read for @r, or that lie behind a pointer that could not be. */
 static uint32_t lacks_of(const struct vl_top *t, const struct task_record *r)
 {
 #define PART(member, what) \

@@ -487,7 +487,7 @@ static void test_race(int fd, struct vm *vm, enum vm_command replace, uint32_t p
 		uint64_t begin = now_us(), took;
 
 		vm_do(vm, replace, page, round);
-		/* Where others had the processor it says nothing, and we would wait for nothing. */
+		/* A round that was preempted takes longer: keep the shortest. */
 		took = now_us() - begin;
 		r.took_us = round == 1 || took < r.took_us ? took : r.took_us;
 		r.done = round;
