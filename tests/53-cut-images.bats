@@ -109,15 +109,19 @@ setup() {
 
 # What only some pages show is no finding: neither that a process is hidden, nor that code has no owner.
 @test "a file with holes, also in its kernel: vcheck finds nothing, and says what it could not check" {
-	local seed first kept tool
+	local seed first kept tool n=0
 	dump g7
 	first=$(vmem -J "$DUMPS/g7.elf" | jq -r '.memory[] | select(.what == "kernel image") | .phys' | head -1)
 	# Its text and constants, with the tables of symbols; its data may be missing.
 	kept=$first-$(printf '%x' $((first + (33 << 20))))
-	for seed in 1 2 3; do
+	for seed in {1..12}; do
+		[[ $n -lt 3 ]] || break
 		"$VT_TESTS/lib/punch" "$DUMPS/g7.elf" "$T/punched" "$seed" 40 "$kept"
 		run --separate-stderr vcheck --partial "$T/punched"
 		assert_status 3
+		# Without a page table that leads to its symbols the kernel is not known.
+		[[ $stderr != *"it may lie in the part that the file lacks"* ]] || continue
+		n=$((n + 1))
 		[[ $output != *finding* && $output != *"no findings"* ]] || fail "$output"
 		# Its types may be cut, too, and its symbols must not.
 		[[ ${stderr_lines[-1]} == "vcheck: $T/punched: not all could be checked of "*" is not in the file; "* ]] ||
@@ -129,6 +133,7 @@ setup() {
 			[[ $status -eq 0 || ${stderr_lines[-1]} == *"$T/punched: "*"; "* ]] || fail "$tool: $stderr"
 		done
 	done
+	[[ $n -gt 0 ]] || fail "no such file was read"
 	run --separate-stderr vwatch --duration 1 "$T/punched"
 	assert_refused vwatch "$T/punched" "a file does not change"
 }
@@ -157,8 +162,10 @@ setup() {
 	python3 -c 'import struct, sys; sys.stdout.buffer.write(struct.pack("<Q", int(sys.argv[1]) * 4096 - 1))' "$pages" |
 		dd of="$T/lime" bs=1 seek=16 conv=notrunc status=none
 	run --separate-stderr vmem "$T/lime"
-	[[ $stderr =~ ^"vmem: $T/lime: the file is cut short: $pages of "[0-9]+" pages; data in the rest are missing from this answer"$ ]] ||
+	[[ ${stderr_lines[0]} =~ ^"vmem: $T/lime: the file is cut short: $pages of "[0-9]+" pages; data in the rest are missing from this answer"$ ]] ||
 		fail "$stderr"
+	# A page table may lie in the rest, too.
+	[[ $status -eq 0 || ($status -eq 3 && ${#stderr_lines[@]} -eq 2) ]] || fail "$status: $stderr"
 	run --separate-stderr vps "$T/lime" -ef
 	if [[ $status -eq 0 ]]; then
 		assert_same "$(vps "$DUMPS/g7.elf" -ef)" "$output"
@@ -248,8 +255,9 @@ setup() {
 	"$VT_TESTS/lib/image" lime "$DUMPS/g7.elf" "$T/lime"
 	truncate -s -12M "$T/lime"
 	run --separate-stderr timeout 60 vtop -b -n 1 --partial "$T/lime"
-	assert_status 3
-	[[ $stderr == "vtop: $T/lime: "* ]] || fail "$output$stderr"
+	# It may have all that vtop shows.
+	[[ $status -eq 0 || $status -eq 3 ]] || fail "$status: $output$stderr"
+	[[ $stderr == *"vtop: $T/lime: the file is cut short: "* ]] || fail "$output$stderr"
 	"$VT_TESTS/lib/image" avml "$DUMPS/g7.elf" "$T/avml"
 	truncate -s 200K "$T/avml"
 	# The end of the first range in the header, little endian: 2^45.
