@@ -56,22 +56,28 @@ _vlens_command() {
 }
 
 # What a tool says of a guest, $@: a guest that does not answer is left alone after some seconds.
-_vlens_inside() { timeout -k 1 3 "$@" 2>/dev/null </dev/null; }
+# Its names are the guest's. Of a name with "$" or "`" that is no file of this host readline leaves
+# these without quotes, so that Enter would run what is in it: offer only names that no shell reads.
+_vlens_inside() {
+	timeout -k 1 3 "$@" 2>/dev/null </dev/null | head -c 16M | grep -axE '[[:alnum:]._+,:@%= -]+/?'
+}
 
 # Complete what is in guest $2, for applet $1: word $3, behind word $4. False: nothing of it is.
 _vlens_in_guest() {
-	local applet=$1 guest=$2 cur=$3 prev=$4 head
+	local applet=$1 guest=$2 cur=$3 prev=$4 head i
+	# Readline would write the word anew, without these quotes.
+	[[ $cur != *[\$\`!]* ]] || return 0
 	case $applet/$prev in
 	vps/-p | vps/-q | vps/--pid | vps/--ppid | vlsof/-p | vpidstat/-p)
 		head=${cur%"${cur##*,}"}
 		_vlens_lines "${cur#"$head"}" "$(_vlens_inside vpidlist --no-headers -o pid "$guest" | tr -d ' ')"
-		COMPREPLY=("${COMPREPLY[@]/#/$head}")
+		COMPREPLY=("${COMPREPLY[@]/#/"$head"}")
 		;;
 	vls/* | vcat/*)
 		[[ $cur != -* ]] || return
 		head=${cur%"${cur##*/}"}
 		_vlens_lines "${cur#"$head"}" "$(_vlens_inside vls "$guest" -1Ap -- "${head:-/}")"
-		COMPREPLY=("${COMPREPLY[@]/#/$head}")
+		COMPREPLY=("${COMPREPLY[@]/#/"$head"}")
 		# The names are a guest's: readline quotes those of files.
 		compopt -o filenames 2>/dev/null
 		[[ ${COMPREPLY[*]} != */ ]] || compopt -o nospace 2>/dev/null
@@ -79,11 +85,19 @@ _vlens_in_guest() {
 	vpeek/*)
 		# The symbols are many.
 		((${#cur} < 3)) ||
-			_vlens_lines "$cur" "$(_vlens_inside vcat "$guest" /proc/kallsyms | awk -v p="$cur" 'index($3, p) == 1 { print $3 }' | sort -u)"
+			_vlens_lines "$cur" "$(timeout -k 1 3 vcat "$guest" /proc/kallsyms 2>/dev/null </dev/null | head -c 64M |
+				awk -v p="$cur" 'index($3, p) == 1 && $3 ~ /^[A-Za-z0-9_.]+$/ { print $3 }' | sort -u)"
 		compopt -o filenames 2>/dev/null
 		;;
 	*) return 1 ;;
 	esac
+	# As in _vlens_guests.
+	if [[ ${raw-$cur} == *[^\\]:* && ${raw-} != [\"\']* && $COMP_WORDBREAKS == *:* ]]; then
+		for i in "${!COMPREPLY[@]}"; do
+			COMPREPLY[i]=${COMPREPLY[i]#"${cur%"${cur##*:}"}"}
+		done
+	fi
+	return 0
 }
 
 # Complete the last of the arguments $2... of applet $1.

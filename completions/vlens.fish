@@ -24,9 +24,10 @@ function __vlens_values
     end
 end
 
-# What a tool says of a guest: one that does not answer is left alone after some seconds.
+# What a tool says of a guest: one that does not answer is left alone after some seconds. Its names
+# are the guest's: offer only those that no shell and no terminal takes for more than a name.
 function __vlens_inside
-    timeout -k 1 3 $argv 2>/dev/null </dev/null
+    timeout -k 1 3 $argv 2>/dev/null </dev/null | head -c 16M | grep -axE '[[:alnum:]._+,:@%= -]+/?'
 end
 
 # What is in guest $argv[2] for applet $argv[1]: word $argv[3], behind word $argv[4].
@@ -51,7 +52,8 @@ function __vlens_in_guest
         case 'vpeek/*'
             # The symbols are many.
             test (string length -- $cur) -ge 3
-            and __vlens_inside vcat $guest /proc/kallsyms | awk -v p=$cur 'index($3, p) == 1 { print $3 }' | sort -u
+            and timeout -k 1 3 vcat $guest /proc/kallsyms 2>/dev/null </dev/null | head -c 64M |
+                awk -v p=$cur 'index($3, p) == 1 && $3 ~ /^[A-Za-z0-9_.]+$/ { print $3 }' | sort -u
         case '*'
             return 1
     end

@@ -151,6 +151,29 @@ same_names() {
 	[[ $n -gt 0 ]]
 }
 
+# Readline leaves "$" and "`" of a name without quotes if there is no such file on this host: Enter
+# would run what is in it.
+@test "no name that the guest chooses is offered if a shell or a terminal takes it for more" {
+	mkdir -p "$BATS_TEST_TMPDIR/bin"
+	local name n=0
+	# shellcheck disable=SC2016 # names, as they are
+	printf '%s\n' 'plain' 'with space' 'x`reboot`' 'x$HOME' 'x$(reboot)' 'x;reboot' 'x&y' 'x!y' '~root' 'x\y' "x'y" 'x"y' \
+		$'x\e[2Jy' $'x\xc2\x9b5my' $'x\x9b5my' $'x\u202ey' 'x*y' 'x>y' >"$BATS_TEST_TMPDIR/names"
+	printf '#!/bin/sh\ncat %s/names\n' "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/bin/vls"
+	printf '#!/bin/sh\nsed "s/^/0 T sys/; s/ with/with/" %s/names\n' "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/bin/vcat"
+	chmod +x "$BATS_TEST_TMPDIR/bin/"*
+	export PATH=$BATS_TEST_TMPDIR/bin:$PATH
+	for S in bash zsh fish; do
+		command -v $S >/dev/null || continue
+		assert_same "plain with space" "$(offers "vls web1 /etc/" | sed 's|.*/||' | sort | xargs)"
+		[[ -z $(offers "vls web1 /etc/x") ]] || fail "$S: $(offers "vls web1 /etc/x")"
+		[[ -z $(offers "vls web1 /etc/~") ]] || fail "$S: $(offers "vls web1 /etc/~")"
+		assert_same "sysplain syswith" "$(offers "vpeek web1 sys" | sort | xargs)"
+		n=$((n + 1))
+	done
+	[[ $n -gt 0 ]]
+}
+
 @test "completion does not wait for a guest that does not answer" {
 	# A tool that never ends, in the place of vls and vpidlist.
 	mkdir -p "$BATS_TEST_TMPDIR/bin"
