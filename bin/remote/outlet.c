@@ -17,8 +17,14 @@
 
 void outlet_put(struct outlet *o, const char *text, size_t len)
 {
-	if (o->error)
+	if (o->error || o->is_full)
 		return;
+	/* What has been written makes room: a slow reader may never take all. */
+	if (o->from && o->cap - o->len < len && o->from >= o->len - o->from) {
+		memmove(o->text, o->text + o->from, o->len - o->from);
+		o->len -= o->from;
+		o->from = 0;
+	}
 	if (o->cap - o->len < len) {
 		size_t cap = o->cap ? o->cap : 512;
 		char *more;
