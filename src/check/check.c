@@ -237,12 +237,23 @@ static struct vl_error *say_untyped(const struct vl_checker *c)
 			     VL_ADD_TYPES);
 }
 
+/* Is @name an item of @list, "A, B"? */
+static bool is_named(const char *list, const char *name)
+{
+	const size_t len = strlen(name);
+
+	for (const char *at = list; (at = strstr(at, name)); at += len)
+		if ((at == list || at[-1] == ' ') && (!at[len] || at[len] == ','))
+			return true;
+	return false;
+}
+
 /* Note that check @name needs memory that the file lacks. */
 static void note_cut(struct vl_checker *c, const char *name)
 {
 	struct vl_error *missed = vl_target_missed_since(c->g->target, c->misses);
 
-	if (!strstr(c->cut, name))
+	if (!is_named(c->cut, name))
 		vl_append(c->cut, sizeof(c->cut), "%s%s", *c->cut ? ", " : "", name);
 	c->missed = vl_error_first(c->missed, missed);
 }

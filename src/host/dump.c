@@ -348,15 +348,24 @@ struct vl_error *vl_target_lacking(const struct vl_target *t, uint64_t gpa)
 			     "show what is in the file");
 }
 
+/* Where firmware and the devices of the processor begin, below 4 GiB. */
+#define DEVICES_HIGH 0xfe000000UL
+
 /*
  * Is @gpa between the ranges of a file of which the kernel has pointers to it? That is memory that
- * the file was made without, as by makedumpfile: no list of a kernel leads to a device.
+ * the file was made without, as by makedumpfile. Below the firmware, or 4 GiB, are devices: no list
+ * of a kernel leads there, but a hostile guest's may, so that its file would seem to lack memory.
  */
 static bool is_left_out(const struct vl_target *t, uint64_t gpa)
 {
-	const struct vl_ram *last = t->nr_ram ? &t->ram[t->nr_ram - 1] : NULL;
+	size_t i = 0;
 
-	return last && gpa >= FIRST_MIB && gpa < last->gpa + last->size;
+	if (gpa < FIRST_MIB)
+		return false;
+	while (i < t->nr_ram && t->ram[i].gpa + t->ram[i].size <= gpa)
+		i++;
+	return i < t->nr_ram && gpa < t->ram[i].gpa &&
+	       (t->ram[i].gpa < DEVICES_HIGH || t->ram[i].gpa > 1UL << 32);
 }
 
 void vl_target_note_miss(struct vl_target *t, uint64_t gpa, const struct vl_error *err)
