@@ -15,7 +15,9 @@ struct rows {
 	size_t *of; /* by control group: its index in `all`, or NONE */
 	size_t nr_groups, cap_groups;
 	bool full;
-	bool part; /* of some processes it is not known in which row they are */
+	bool live; /* the guest runs */
+	bool cut;  /* the list of processes is not whole */
+	size_t unknown; /* processes of a file of which it is not known in which row they are */
 };
 
 /* The row of @g, which is new if it has not been seen; NONE: it has none, or there is no memory. */
@@ -52,7 +54,8 @@ static void see_task(struct rows *r, struct vl_groups *groups, const struct vl_t
 	const struct vl_group *g = vl_groups_find(groups, p->groups);
 	struct vl_grouped *row;
 
-	r->part |= p->lacks >> VL_TOP_LACKS_GROUPS & 1;
+	/* A process of a running guest may have ended meanwhile. */
+	r->unknown += !r->live && p->lacks >> VL_TOP_LACKS_GROUPS & 1;
 	if (!g)
 		return;
 	/* New groups are the last ones; some of those before could not be read. */
@@ -71,7 +74,7 @@ static void see_task(struct rows *r, struct vl_groups *groups, const struct vl_t
 	row->threads += p->threads > 0 ? (uint64_t)p->threads : 0;
 	row->rss += p->res;
 	row->cpu += p->cpu_ns;
-	row->lacks |= p->lacks;
+	row->lacks |= r->live ? 0 : p->lacks;
 	if (row->first && !is_before(p, row->first))
 		return;
 	row->first = p;
@@ -90,14 +93,15 @@ static void show(struct vl_raw_guest *g, struct vl_table *t, const struct vl_top
 	const struct vl_grouping *by = r->by;
 	const struct vl_top_task *p = row->first;
 	/* A part of a sum is no sum. */
-	const uint32_t lacks = r->part ? ~0U : row->lacks;
+	const bool part = r->cut || r->unknown;
+	const uint32_t lacks = part ? ~0U : row->lacks;
 
 	row->start = p->start;
 	row->pid = p->pid;
 	memcpy(row->comm, p->comm, sizeof(row->comm));
 	vl_table_record(t, NULL, row);
 	by->show(g, t, sample, row);
-	if (r->part)
+	if (part)
 		drop(t, by->processes);
 	if (lacks >> VL_TOP_LACKS_THREADS & 1)
 		drop(t, by->threads);
@@ -128,7 +132,7 @@ struct vl_error *vl_grouped_run(struct vl_raw_guest *g, struct vl_table *t,
 				       VL_F_KN_NAME };
 	struct vl_error *err = vl_need_fields(g, need, ARRAY_SIZE(need), by->what);
 	struct vl_top_sample sample = { .at_ns = 0 };
-	struct rows rows = { .by = by };
+	struct rows rows = { .by = by, .live = vl_target_is_live(g->target) };
 	struct vl_top *top;
 
 	if (!err)
@@ -136,7 +140,7 @@ struct vl_error *vl_grouped_run(struct vl_raw_guest *g, struct vl_table *t,
 	if (err)
 		return err;
 	err = vl_top_sample(top, NULL, &sample);
-	rows.part = err != NULL;
+	rows.cut = err;
 	for (size_t i = 0; i < sample.nr_tasks; i++)
 		see_task(&rows, &top->groups, &sample.tasks[i]);
 	if (rows.nr)
@@ -146,6 +150,7 @@ struct vl_error *vl_grouped_run(struct vl_raw_guest *g, struct vl_table *t,
 			show(g, t, &sample, &rows, &rows.all[i]);
 	if (!err && rows.full)
 		err = vl_error_nomem();
+	err = vl_left_out(rows.unknown, "processes", err);
 	free(rows.all);
 	free(rows.of);
 	vl_top_sample_deinit(&sample);
