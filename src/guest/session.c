@@ -198,7 +198,8 @@ static struct vl_error *guest_begin(struct vl_sys *sys)
 	if (err && (err->code == VL_ERR_CRASHED || err->code == VL_ERR_KERNEL) && !g->anew) {
 		vl_error_destroy(err);
 		g->want = VL_WANT_ATTACH_ANEW;
-		err = vl_error_new(VL_ERR_KERNEL, "the stored facts about the guest's kernel are wrong");
+		err = vl_error_new(VL_ERR_KERNEL,
+				   "the stored facts about the guest's kernel are wrong");
 	}
 	if (err)
 		return err;

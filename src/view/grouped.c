@@ -15,8 +15,8 @@ struct rows {
 	size_t *of; /* by control group: its index in `all`, or NONE */
 	size_t nr_groups, cap_groups;
 	bool full;
-	bool live; /* the guest runs */
-	bool cut;  /* the list of processes is not whole */
+	bool live;	/* the guest runs */
+	bool cut;	/* the list of processes is not whole */
 	size_t unknown; /* processes of a file of which it is not known in which row they are */
 };
 
