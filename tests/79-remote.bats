@@ -322,10 +322,10 @@ signalled() {
 
 @test "fleet: a host that hangs, a tool that does not end" {
 	local start=$SECONDS mark=34.$RANDOM$RANDOM
-	run --separate-stderr vlens fleet --timeout 3 silent far -- vuname "$g" -r
+	run --separate-stderr vlens fleet --timeout 10 silent far -- vuname "$g" -r
 	assert_status 3
-	[[ $((SECONDS - start)) -lt 20 ]]
-	assert_same 'no end within 3 s' "$(jq -r 'select(.host == "silent").error' <<<"$output" | sed 's/ssh ended with.*/no end within 3 s/')"
+	[[ $((SECONDS - start)) -lt 60 ]]
+	assert_same 'no end within 10 s' "$(jq -r 'select(.host == "silent").error' <<<"$output" | sed 's/ssh ended with.*/no end within 10 s/')"
 	assert_same 0 "$(jq 'select(.host == "far" and has("exit")).exit' <<<"$output")"
 	run --separate-stderr vlens fleet --timeout 4 far -- vexec "$g" sleep "$mark"
 	assert_status 3
