@@ -76,7 +76,7 @@ _vlens_in_guest() {
 	vls/* | vcat/*)
 		[[ $cur != -* ]] || return
 		head=${cur%"${cur##*/}"}
-		_vlens_lines "${cur#"$head"}" "$(_vlens_inside vls "$guest" -1Ap -- "${head:-/}")"
+		_vlens_lines "${cur#"$head"}" "$(_vlens_inside vls --pause=none "$guest" -1Ap -- "${head:-/}")"
 		COMPREPLY=("${COMPREPLY[@]/#/"$head"}")
 		# The names are a guest's: readline quotes those of files.
 		compopt -o filenames 2>/dev/null
@@ -85,7 +85,7 @@ _vlens_in_guest() {
 	vpeek/*)
 		# The symbols are many.
 		((${#cur} < 3)) ||
-			_vlens_lines "$cur" "$(timeout -k 1 3 vcat "$guest" /proc/kallsyms 2>/dev/null </dev/null | head -c 64M |
+			_vlens_lines "$cur" "$(timeout -k 1 3 vcat --pause=none "$guest" /proc/kallsyms 2>/dev/null </dev/null | head -c 64M |
 				awk -v p="$cur" 'index($3, p) == 1 && $3 ~ /^[A-Za-z0-9_.]+$/ { print $3 }' | sort -u)"
 		compopt -o filenames 2>/dev/null
 		;;

@@ -46,13 +46,13 @@ function __vlens_in_guest
             set -l head (string replace -r '[^/]*$' '' -- $cur)
             set -l folder $head
             test -n "$folder"; or set folder /
-            for name in (__vlens_inside vls $guest -1Ap -- $folder)
+            for name in (__vlens_inside vls --pause=none $guest -1Ap -- $folder)
                 printf '%s\n' $head$name
             end
         case 'vpeek/*'
             # The symbols are many.
             test (string length -- $cur) -ge 3
-            and timeout -k 1 3 vcat $guest /proc/kallsyms 2>/dev/null </dev/null | head -c 64M |
+            and timeout -k 1 3 vcat --pause=none $guest /proc/kallsyms 2>/dev/null </dev/null | head -c 64M |
                 awk -v p=$cur 'index($3, p) == 1 && $3 ~ /^[A-Za-z0-9_.]+$/ { print $3 }' | sort -u
         case '*'
             return 1
